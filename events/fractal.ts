@@ -1,0 +1,116 @@
+import { createHash } from 'node:crypto'
+import { z } from 'zod'
+import { FaafoError } from './errors.ts'
+
+/** What one request may ask for at most. Pixels, not bytes; iterations per pixel. */
+export const LIMITS = {
+  minSide: 2,
+  maxSide: 16_384,
+  maxPixels: 2 ** 28,
+  maxIterations: 1_000_000,
+} as const
+
+/**
+ * Default `COMPUTE_BUDGET`: the most pixels × samples × iterations that one request may cost. 10¹² is about forty
+ * minutes of one core in the worst case, where no pixel escapes.
+ */
+export const DEFAULT_COMPUTE_BUDGET = 1e12
+
+const side = z
+  .int()
+  .min(LIMITS.minSide)
+  .max(LIMITS.maxSide)
+  .meta({ description: `pixels, ${LIMITS.minSide} to ${LIMITS.maxSide}`, example: 640 })
+const bound = (what: string, example: number) => z.number().meta({ description: what, example })
+
+/** A uuid of any version, lower-cased: the form in which it stands in subjects and tables. */
+export const uuidSchema = z
+  .guid({ error: 'expected a uuid such as 0f5b0d5c-8f5e-4c1e-9f0b-3f1f6f2a7c11' })
+  .transform((text) => text.toLowerCase())
+  .meta({ description: 'identifies the fractal', example: '0f5b0d5c-8f5e-4c1e-9f0b-3f1f6f2a7c11' })
+
+/** A request as a client sends it: the uuid and the Julia constant may be left to us. */
+export const fractalRequestSchema = z
+  .strictObject({
+    uuid: uuidSchema.optional(),
+    width: side,
+    height: side,
+    iterations: z
+      .int()
+      .min(1)
+      .max(LIMITS.maxIterations)
+      .meta({ description: `per pixel, 1 to ${LIMITS.maxIterations}`, example: 255 }),
+    xa: bound('real part at the left edge', -2),
+    xb: bound('real part at the right edge', 2),
+    ya: bound('imaginary part at the top edge', -1.5),
+    yb: bound('imaginary part at the bottom edge', 1.5),
+    cx: bound('real part of the Julia constant c; with cy or not at all', -0.8).optional(),
+    cy: bound('imaginary part of the Julia constant c; with cx or not at all', 0.156).optional(),
+  })
+  .refine((r) => r.width * r.height <= LIMITS.maxPixels, {
+    error: `width × height must be at most ${LIMITS.maxPixels} pixels`,
+    path: ['width'],
+  })
+  .refine((r) => (r.cx === undefined) === (r.cy === undefined), {
+    error: 'cx and cy go together: give both, or neither to have one chosen',
+    path: ['cx'],
+  })
+  .meta({ id: 'FractalRequest' })
+
+/** A request as sent, once parsed: `uuid`, and `cx` with `cy`, may be absent. */
+export type FractalRequest = z.output<typeof fractalRequestSchema>
+
+/** Everything that decides the pixels. Rendering is a pure function of this. */
+export const fractalParamsSchema = z.object({
+  width: z.int(),
+  height: z.int(),
+  iterations: z.int(),
+  xa: z.number(),
+  xb: z.number(),
+  ya: z.number(),
+  yb: z.number(),
+  cx: z.number(),
+  cy: z.number(),
+})
+export type FractalParams = z.output<typeof fractalParamsSchema>
+
+/** Pixels × samples × iterations: the most inner-loop steps that a request can cost (one sample a pixel). */
+export const costOf = (params: Pick<FractalParams, 'width' | 'height' | 'iterations'>): number =>
+  params.width * params.height * params.iterations
+
+/**
+ * Parses one request from untrusted JSON.
+ * Throws `invalid-request` whose `errors` detail lists every problem as `{ pointer, detail }` (RFC 6901 pointers).
+ */
+export function parseFractalRequest(json: unknown, computeBudget = DEFAULT_COMPUTE_BUDGET): FractalRequest {
+  const parsed = fractalRequestSchema.safeParse(json)
+  if (!parsed.success) throw invalidRequest('request a fractal', parsed.error)
+  const cost = costOf(parsed.data)
+  if (cost > computeBudget) {
+    const detail = `width × height × iterations is ${cost}, the budget of this installation is ${computeBudget}`
+    throw new FaafoError('invalid-request', `cannot request a fractal: ${detail}`, {
+      details: { errors: [{ pointer: '/iterations', detail }] },
+    })
+  }
+  return parsed.data
+}
+
+/** A zod failure as `invalid-request`: all problems at once, each with a pointer into the input. */
+export function invalidRequest(action: string, error: z.ZodError): FaafoError {
+  const errors = error.issues.map((issue) => ({
+    pointer: issue.path.map((part) => `/${String(part).replaceAll('~', '~0').replaceAll('/', '~1')}`).join(''),
+    detail: issue.message,
+  }))
+  const summary = errors.map((e) => (e.pointer ? `${e.pointer.slice(1)}: ${e.detail}` : e.detail)).join('; ')
+  return new FaafoError('invalid-request', `cannot ${action}: ${summary}`, { details: { errors } })
+}
+
+/**
+ * SHA-256 (hex) of a request as sent: the given fields in a fixed order, the uuid apart. Equal hashes mean that the
+ * caller asked for the same thing.
+ */
+export function hashRequest(request: FractalRequest): string {
+  const { width, height, iterations, xa, xb, ya, yb, cx, cy } = request
+  const fields = [width, height, iterations, xa, xb, ya, yb, cx ?? null, cy ?? null]
+  return createHash('sha256').update(JSON.stringify(fields)).digest('hex')
+}

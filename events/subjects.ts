@@ -1,0 +1,59 @@
+import type { EventType, NewEvent } from './events.ts'
+
+/*
+ * Names on the broker. A subject is a slot that is filled at most once (expected last subject sequence 0):
+ *
+ *   fractal.requested.<uuid>.<generation>          TaskRequested
+ *   fractal.attempt.<uuid>.<generation>.<entry>    TaskStarted, TaskAttemptFailed
+ *   fractal.outcome.<uuid>.<generation>            TaskCompleted, TaskFailed, TaskCancelled: exactly one wins
+ *   fractal.removed.<uuid>                         TaskDeleted
+ *
+ * A namespace is put in front of every name, so that installations can share a broker.
+ */
+export type Names = ReturnType<typeof namesIn>
+
+/** Every name on the broker under one namespace; '' for none. A namespace is one token: letters, digits, `-`, `_`. */
+export function namesIn(namespace: string) {
+  const dotted = namespace === '' ? '' : `${namespace}.`
+  const prefixed = (name: string) => (namespace === '' ? name : `${namespace}-${name}`)
+  const requested = (uuid: string, generation: number) => `${dotted}fractal.requested.${uuid}.${generation}`
+  const attempt = (uuid: string, generation: number, entry: number) =>
+    `${dotted}fractal.attempt.${uuid}.${generation}.${entry}`
+  const outcome = (uuid: string, generation: number) => `${dotted}fractal.outcome.${uuid}.${generation}`
+  const removed = (uuid: string) => `${dotted}fractal.removed.${uuid}`
+  return {
+    stream: prefixed('FRACTAL'),
+    streamSubjects: [
+      `${dotted}fractal.requested.*.*`,
+      `${dotted}fractal.attempt.*.*.*`,
+      `${dotted}fractal.outcome.*.*`,
+      `${dotted}fractal.removed.*`,
+    ],
+    /** Durable consumer of the workers, and what it filters. */
+    renderConsumer: prefixed('render'),
+    renderFilter: `${dotted}fractal.requested.*.*`,
+    requested,
+    attempt,
+    outcome,
+    removed,
+    /** The slot that an event stands in. */
+    slot: (event: NewEvent): string => slots[event.type](event as never, { requested, attempt, outcome, removed }),
+    /** Core NATS, in no stream: how far a render has come; workers say it, apis listen. */
+    progress: (uuid: string) => `${dotted}progress.${uuid}`,
+    /** Core NATS, in no stream: a worker says that it lives. */
+    presence: (worker: string) => `${dotted}presence.worker.${worker}`,
+    /** Object store bucket for images under this namespace. */
+    bucket: (name: string) => prefixed(name),
+  }
+}
+
+type Slots = Pick<Names, 'requested' | 'attempt' | 'outcome' | 'removed'>
+const slots: { [T in EventType]: (event: NewEvent<T>, names: Slots) => string } = {
+  TaskRequested: (e, n) => n.requested(e.fractal, e.data.generation),
+  TaskStarted: (e, n) => n.attempt(e.fractal, e.data.generation, e.data.entry),
+  TaskAttemptFailed: (e, n) => n.attempt(e.fractal, e.data.generation, e.data.entry),
+  TaskCompleted: (e, n) => n.outcome(e.fractal, e.data.generation),
+  TaskFailed: (e, n) => n.outcome(e.fractal, e.data.generation),
+  TaskCancelled: (e, n) => n.outcome(e.fractal, e.data.generation),
+  TaskDeleted: (e, n) => n.removed(e.fractal),
+}

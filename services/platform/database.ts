@@ -1,0 +1,51 @@
+import { drizzle, type PostgresJsDatabase } from 'drizzle-orm/postgres-js'
+import postgres from 'postgres'
+import { FaafoError, messageOf } from '../../events/errors.ts'
+import { withoutPassword } from './config.ts'
+import * as schema from './schema.ts'
+
+export type Db = PostgresJsDatabase<typeof schema>
+export type Database = { db: Db; close(): Promise<void> }
+
+/**
+ * A pool of at most `max` connections, opened when first needed and again after every outage. No session state is
+ * relied on (no `SET`, no session locks, no `LISTEN`): on the embedded database all connections share one session.
+ */
+export function openDatabase(url: string, { max, name }: { max: number; name: string }): Database {
+  const sql = postgres(url, {
+    max,
+    connect_timeout: 2,
+    idle_timeout: 60,
+    backoff: () => 0.25,
+    onnotice: () => {},
+    connection: { application_name: name },
+  })
+  return { db: drizzle(sql, { schema }), close: () => sql.end({ timeout: 5 }) }
+}
+
+/** Codes of postgres.js, Node and PostgreSQL that mean: not now, perhaps later. */
+const AWAY =
+  /^(CONN|ECONN|EPIPE|ETIMEDOUT|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH|08|57P0|53300|25P0[23]|40001|40P01)/
+
+/** Whether an error of a query says that the database is away or asks to try again (lost, starting, deadlocked). */
+export function isDatabaseAway(error: unknown): boolean {
+  for (let e = error; e instanceof Error; e = e.cause) {
+    if (e instanceof FaafoError && e.code === 'database-unavailable') return true
+    if ('code' in e && typeof e.code === 'string' && AWAY.test(e.code)) return true
+    if (e instanceof AggregateError && e.errors.some(isDatabaseAway)) return true
+  }
+  return false
+}
+
+/** Runs a query; where the database is away, throws `database-unavailable`. */
+export async function querying<T>(action: string, query: () => Promise<T>): Promise<T> {
+  try {
+    return await query()
+  } catch (error) {
+    if (!isDatabaseAway(error)) throw error
+    throw new FaafoError('database-unavailable', `cannot ${action}: the database is not reachable`, {
+      cause: error,
+      details: { reason: withoutPassword(messageOf(error)) },
+    })
+  }
+}

@@ -1,0 +1,74 @@
+import type { Fractal, Status } from '../../events/task.ts'
+import type { FractalRow } from './schema.ts'
+
+/** The row in which a fractal stands in the read model. */
+export function rowOf(task: Fractal): FractalRow {
+  const { image, params } = task
+  return {
+    uuid: task.uuid,
+    status: task.status,
+    checksum: image?.checksum ?? null,
+    url: image ? imageUrl(task.uuid) : null,
+    duration: image?.duration ?? null,
+    size: image?.size ?? null,
+    ...params,
+    generatedBy: image?.generatedBy ?? null,
+    pixelChecksum: image?.pixelChecksum ?? null,
+    imageKey: image?.imageKey ?? null,
+    kernelVersion: image?.kernelVersion ?? null,
+    chosen: task.chosen.join(','),
+    requestHash: task.requestHash,
+    generation: task.generation,
+    attempts: task.attempts,
+    entry: task.entry,
+    errorCode: task.error?.code ?? null,
+    errorMessage: task.error?.message ?? null,
+    requestedAt: new Date(task.requestedAt),
+    startedAt: dateOf(task.startedAt),
+    finishedAt: dateOf(task.finishedAt),
+    updatedAt: new Date(task.updatedAt),
+    firstSeq: task.first.seq,
+    firstId: task.first.id,
+    lastSeq: task.last.seq,
+    lastId: task.last.id,
+  }
+}
+
+/** The inverse of `rowOf`: the state that the next event of that fractal meets. */
+export function fractalOf(row: FractalRow): Fractal {
+  const { width, height, iterations, xa, xb, ya, yb, cx, cy } = row
+  return {
+    status: row.status as Status,
+    uuid: row.uuid,
+    params: { width, height, iterations, xa, xb, ya, yb, cx, cy },
+    chosen: row.chosen === '' ? [] : row.chosen.split(','),
+    requestHash: row.requestHash,
+    generation: row.generation,
+    attempts: row.attempts,
+    image:
+      row.checksum === null
+        ? null
+        : {
+            checksum: row.checksum,
+            pixelChecksum: row.pixelChecksum ?? '',
+            size: row.size ?? 0,
+            duration: row.duration ?? 0,
+            generatedBy: row.generatedBy ?? '',
+            imageKey: row.imageKey ?? '',
+            kernelVersion: row.kernelVersion ?? '',
+          },
+    error: row.errorCode === null ? null : { code: row.errorCode, message: row.errorMessage ?? '' },
+    requestedAt: row.requestedAt.getTime(),
+    startedAt: row.startedAt?.getTime() ?? null,
+    finishedAt: row.finishedAt?.getTime() ?? null,
+    updatedAt: row.updatedAt.getTime(),
+    first: { seq: row.firstSeq, id: row.firstId },
+    last: { seq: row.lastSeq, id: row.lastId },
+    entry: row.entry,
+  }
+}
+
+/** Where the api serves the finished image, relative to its own address. */
+export const imageUrl = (uuid: string): string => `/fractal/${uuid}`
+
+const dateOf = (ms: number | null) => (ms === null ? null : new Date(ms))

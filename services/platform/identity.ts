@@ -1,0 +1,25 @@
+import { readFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { v7 } from 'uuid'
+import type { Envelope, FractalEvent, NewEvent } from '../../events/events.ts'
+
+/** The package's version, as package.json has it. */
+export const VERSION: string = (() => {
+  let folder = dirname(fileURLToPath(import.meta.url))
+  for (;;) {
+    try {
+      return JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8')).version
+    } catch {
+      if (folder === dirname(folder)) return '0.0.0'
+      folder = dirname(folder)
+    }
+  }
+})()
+
+/** Gives a decision its identity: a new event id (uuid v7) and the time. */
+export const identify = (
+  event: NewEvent,
+  source: string,
+  links: Pick<Envelope, 'correlationid' | 'causationid' | 'traceparent'> = {},
+): FractalEvent => ({ ...event, id: v7(), source, time: new Date().toISOString(), ...links }) as FractalEvent

@@ -1,0 +1,153 @@
+import { AckPolicy, type ConsumerMessages, DeliverPolicy, type JsMsg, nanos } from 'nats'
+import { decode } from '../../events/codec.ts'
+import { idPrefixOf } from '../../events/cursor.ts'
+import { FaafoError, isFaafoError, messageOf } from '../../events/errors.ts'
+import type { RecordedEvent } from '../../events/events.ts'
+import type { Broker } from './broker.ts'
+import type { Log } from './log.ts'
+import type { Logger } from './logger.ts'
+
+/**
+ * How far a reader has come, with what it takes to tell that the log is still the same: the event at that sequence
+ * and the stream's creation time. `id` and `streamCreated` are null where nothing is known (sequence 0, or a bare
+ * sequence given by a caller); `id` may be a prefix of 8 hex digits.
+ */
+export type LogPosition = {
+  seq: number
+  id: string | null
+  streamCreated: string | null
+  /** Unix milliseconds of the last event read: times never run backwards over the sequence. */
+  time: number
+}
+
+export const startOfLog: LogPosition = { seq: 0, id: null, streamCreated: null, time: 0 }
+
+/**
+ * Throws `log-replaced` where the log is not the one that the position was taken from, or lost its end since.
+ * Resolves to the stream's creation time and last sequence.
+ */
+export async function verifyPosition(log: Log, position: LogPosition): Promise<{ created: string; lastSeq: number }> {
+  const head = await log.head()
+  const replaced = (reason: string) =>
+    new FaafoError('log-replaced', `cannot go on from event ${position.seq}: ${reason}`, {
+      details: { seq: position.seq, expectedId: position.id, lastSeq: head.lastSeq },
+    })
+  if (position.streamCreated !== null && position.streamCreated !== head.created) {
+    throw replaced(`the log was made at ${head.created}, the one read before at ${position.streamCreated}`)
+  }
+  if (position.seq > head.lastSeq) throw replaced(`the log ends at event ${head.lastSeq}; its end was lost`)
+  if (position.id !== null && position.seq > 0) {
+    const event = await log.at(position.seq)
+    if (!event) throw replaced('that event is not in the log')
+    if (idPrefixOf(event.id) !== idPrefixOf(position.id)) throw replaced(`the event there is now ${event.id}`)
+  }
+  return head
+}
+
+const FATAL = ['log-replaced', 'undecodable-event', 'log-unsupported'] as const
+const FETCH = 4_000
+const FETCH_MS = 5_000
+const PAUSE_MS = 250
+
+/**
+ * Every event after `from`, in order and without gaps, in batches of what is there (at most `batchSize`), for ever
+ * until `signal` fires. Memory is bounded: nothing is asked for while batches are not taken. Broker outages are
+ * waited out. The position is verified at the start, after every reconnect and whenever the consumer behind it is
+ * made anew, before the next batch. Throws `log-replaced` or `undecodable-event`, after the events before it.
+ */
+export async function* readLog(
+  { broker, log, logger }: { broker: Broker; log: Log; logger: Logger },
+  { from, signal, batchSize = 1_000 }: { from: LogPosition; signal: AbortSignal; batchSize?: number },
+): AsyncGenerator<RecordedEvent[], void, undefined> {
+  let position = from
+  while (!signal.aborted) {
+    try {
+      const head = await verifyPosition(log, position)
+      position = { ...position, streamCreated: head.created }
+      for await (const batch of readSession(broker, position, batchSize, signal)) {
+        const last = batch.at(-1)
+        if (!last) continue
+        yield batch
+        position = { ...position, seq: last.seq, id: last.id, time: last.recordedAt }
+      }
+    } catch (error) {
+      if (signal.aborted) return
+      if (FATAL.some((code) => isFaafoError(error, code))) throw error
+      logger.debug({ reason: messageOf(error), seq: position.seq }, 'log reading interrupted')
+      await new Promise((done) => setTimeout(done, PAUSE_MS))
+    }
+  }
+}
+
+/** Batches through one ephemeral consumer, until something about it or the connection is in doubt. */
+async function* readSession(
+  broker: Broker,
+  from: LogPosition,
+  batchSize: number,
+  signal: AbortSignal,
+): AsyncGenerator<RecordedEvent[], void, undefined> {
+  const nc = broker.nc()
+  const { stream } = broker.names
+  const jsm = await nc.jetstreamManager({ checkAPI: false })
+  const { name } = await jsm.consumers.add(stream, {
+    deliver_policy: DeliverPolicy.StartSequence,
+    opt_start_seq: from.seq + 1,
+    ack_policy: AckPolicy.None,
+    mem_storage: true,
+    num_replicas: 1,
+    inactive_threshold: nanos(30_000),
+  })
+  const consumer = await nc.jetstream().consumers.get(stream, name)
+  let doubtful = false
+  let fetching: ConsumerMessages | undefined
+  const interrupt = () => {
+    doubtful = true
+    fetching?.stop()
+  }
+  const unsubscribe = broker.onReconnect(interrupt)
+  signal.addEventListener('abort', interrupt, { once: true })
+  let { seq, time } = from
+  try {
+    while (!doubtful) {
+      fetching = await consumer.fetch({ max_messages: FETCH, expires: FETCH_MS })
+      let batch: RecordedEvent[] = []
+      for await (const message of fetching) {
+        if (doubtful) return
+        const expected = seq + 1
+        if (message.seq !== expected) {
+          if (batch.length > 0) yield batch
+          const reason = `events ${expected} to ${message.seq - 1} are missing from the log`
+          throw new FaafoError('log-replaced', `cannot go on from event ${seq}: ${reason}`, { details: { seq } })
+        }
+        try {
+          const event = recorded(message)
+          time = Math.max(time, event.recordedAt)
+          batch.push({ ...event, recordedAt: time })
+        } catch (error) {
+          if (batch.length > 0) yield batch
+          throw error
+        }
+        seq = message.seq
+        if (batch.length >= batchSize || waiting(fetching) === 0) {
+          yield batch
+          batch = []
+        }
+      }
+      if (batch.length > 0 && !doubtful) yield batch
+    }
+  } finally {
+    unsubscribe()
+    signal.removeEventListener('abort', interrupt)
+    fetching?.stop()
+    if (!nc.isClosed()) jsm.consumers.delete(stream, name).catch(() => {}) // else it goes after its inactivity
+  }
+}
+
+/** Messages that have arrived and were not iterated yet. */
+const waiting = (messages: ConsumerMessages) => messages.getPending()
+
+const recorded = (message: JsMsg): RecordedEvent =>
+  decode(
+    { header: (name) => message.headers?.get(name) ?? '', body: message.string() },
+    { seq: message.seq, storedAt: Math.floor(message.info.timestampNanos / 1e6) },
+  )

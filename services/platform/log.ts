@@ -1,0 +1,160 @@
+import { headers, type JetStreamManager, type NatsConnection, NatsError, type StoredMsg } from 'nats'
+import { decode, encode } from '../../events/codec.ts'
+import { FaafoError, isFaafoError, messageOf } from '../../events/errors.ts'
+import type { FractalEvent, RecordedEvent } from '../../events/events.ts'
+import { fold, type Task } from '../../events/task.ts'
+import type { Broker } from './broker.ts'
+
+/**
+ * The log as decisions see it: slots are read from the stream's leader and filled at most once.
+ * Every method throws `log-unavailable` when the broker does not answer in time.
+ */
+export type Log = {
+  /**
+   * Puts the event into its slot, or finds who has it. The outcome is certain: an unclear answer is settled by
+   * reading the slot back and publishing again until `withinMs` (default 1,500) have passed or `signal` fires.
+   * Throws `log-unavailable` (it may or may not have been stored: repeat with the same uuid) or `log-full`.
+   */
+  append(event: FractalEvent, options?: { withinMs?: number; signal?: AbortSignal }): Promise<Appended>
+  /** The event in a slot, null while it is empty. Subjects come from `broker.names`. */
+  read(subject: string): Promise<RecordedEvent | null>
+  /** Everything that happened to one fractal, in the order of the log. */
+  history(uuid: string): Promise<RecordedEvent[]>
+  /** The fractal's state now. */
+  load(uuid: string): Promise<Task>
+  /** The event at a sequence, null where there is none. */
+  at(seq: number): Promise<RecordedEvent | null>
+  /** Creation time of the stream (RFC 3339, nanoseconds) and sequence of its last event. */
+  head(): Promise<{ created: string; lastSeq: number }>
+}
+
+export type Appended = { won: boolean; event: RecordedEvent }
+
+/** Errors that say for certain that nothing was stored and that more room is needed. */
+const FULL = new Set([10023, 10047, 10077])
+const NOT_FOUND = 10037
+const PAUSE_MS = 50
+const TRY_MS = 1_000
+
+export function createLog(broker: Broker): Log {
+  const { names } = broker
+  const managers = new WeakMap<NatsConnection, Promise<JetStreamManager>>()
+  const manager = (nc: NatsConnection) => {
+    const known = managers.get(nc)
+    if (known) return known
+    const made = nc.jetstreamManager({ checkAPI: false, timeout: TRY_MS })
+    managers.set(nc, made)
+    return made
+  }
+
+  async function stored(query: { last_by_subj: string } | { seq: number }): Promise<RecordedEvent | null> {
+    try {
+      const jsm = await manager(broker.nc())
+      return recorded(await jsm.streams.getMessage(names.stream, query))
+    } catch (error) {
+      if (error instanceof NatsError && error.api_error?.err_code === NOT_FOUND) return null
+      if (error instanceof FaafoError) throw error
+      throw new FaafoError('log-unavailable', 'cannot read the log: the broker did not answer', { cause: error })
+    }
+  }
+  const read = (subject: string) => stored({ last_by_subj: subject })
+
+  async function append(event: FractalEvent, options: { withinMs?: number; signal?: AbortSignal } = {}) {
+    const deadline = Date.now() + (options.withinMs ?? 1_500)
+    const subject = names.slot(event)
+    const { headers: attributes, body } = encode(event)
+    const message = headers()
+    for (const [name, value] of Object.entries(attributes)) message.set(name, value)
+    message.set('Nats-Msg-Id', event.id)
+    message.set('Nats-Expected-Stream', names.stream)
+    message.set('Nats-Expected-Last-Subject-Sequence', '0')
+
+    for (;;) {
+      let reason: unknown
+      try {
+        const timeout = Math.max(50, Math.min(TRY_MS, deadline - Date.now()))
+        const answer = await broker.nc().request(subject, body, { timeout, headers: message })
+        const ack = answer.json<{
+          seq?: number
+          duplicate?: boolean
+          error?: { err_code?: number; description: string }
+        }>()
+        if (ack.seq !== undefined && ack.error === undefined && ack.duplicate !== true) {
+          return { won: true, event: { ...event, seq: ack.seq, recordedAt: Date.parse(event.time) } }
+        }
+        if (FULL.has(ack.error?.err_code ?? 0)) {
+          throw new FaafoError('log-full', `cannot append to the log: ${ack.error?.description}`)
+        }
+        reason = ack.error?.description ?? 'duplicate'
+      } catch (error) {
+        if (isFaafoError(error, 'log-full')) throw error
+        reason = error
+      }
+      try {
+        const holder = await read(subject)
+        if (holder) return { won: holder.id === event.id, event: holder }
+      } catch (error) {
+        if (!isFaafoError(error, 'log-unavailable')) throw error
+      }
+      if (Date.now() + PAUSE_MS >= deadline || options.signal?.aborted) {
+        throw new FaafoError(
+          'log-unavailable',
+          `cannot be sure that ${event.type} of fractal '${event.fractal}' was recorded: the broker did not confirm it in time; repeat the request with the same uuid`,
+          { cause: reason, details: { uuid: event.fractal, reason: messageOf(reason) } },
+        )
+      }
+      await new Promise((done) => setTimeout(done, PAUSE_MS))
+    }
+  }
+
+  /** Slots first, first + 1, … until the first empty one. */
+  async function walk(slot: (n: number) => string, first = 1): Promise<RecordedEvent[]> {
+    const found: RecordedEvent[] = []
+    for (let n = first; ; n++) {
+      const event = await read(slot(n))
+      if (!event) return found
+      found.push(event)
+    }
+  }
+
+  async function history(uuid: string): Promise<RecordedEvent[]> {
+    const generation = async (g: number) => {
+      const [attempts, outcome] = await Promise.all([
+        walk((entry) => names.attempt(uuid, g, entry)),
+        read(names.outcome(uuid, g)),
+      ])
+      return outcome ? [...attempts, outcome] : attempts
+    }
+    const [requests, first, removed] = await Promise.all([
+      walk((g) => names.requested(uuid, g)),
+      generation(1),
+      read(names.removed(uuid)),
+    ])
+    const later = await Promise.all(requests.slice(1).map((_, i) => generation(i + 2)))
+    const events = [...requests, ...first, ...later.flat(), ...(removed ? [removed] : [])]
+    return events.sort((a, b) => a.seq - b.seq)
+  }
+
+  return {
+    append,
+    read,
+    history,
+    load: async (uuid) => fold(await history(uuid)),
+    at: (seq) => stored({ seq }),
+    async head() {
+      try {
+        const info = await (await manager(broker.nc())).streams.info(names.stream)
+        return { created: info.created, lastSeq: info.state.last_seq }
+      } catch (error) {
+        if (error instanceof FaafoError) throw error
+        throw new FaafoError('log-unavailable', 'cannot read the log: the broker did not answer', { cause: error })
+      }
+    },
+  }
+}
+
+const recorded = (message: StoredMsg): RecordedEvent =>
+  decode(
+    { header: (name) => message.header.get(name), body: message.string() },
+    { seq: message.seq, storedAt: message.time.getTime() },
+  )

@@ -128,7 +128,8 @@ async function* readSession(
           throw error
         }
         seq = message.seq
-        if (batch.length >= batchSize || waiting(fetching) === 0) {
+        if (batch.length >= batchSize || fetching.getPending() <= 1) {
+          // the one in hand still counts as pending, so nothing more has arrived
           yield batch
           batch = []
         }
@@ -142,9 +143,6 @@ async function* readSession(
     if (!nc.isClosed()) jsm.consumers.delete(stream, name).catch(() => {}) // else it goes after its inactivity
   }
 }
-
-/** Messages that have arrived and were not iterated yet. */
-const waiting = (messages: ConsumerMessages) => messages.getPending()
 
 const recorded = (message: JsMsg): RecordedEvent =>
   decode(

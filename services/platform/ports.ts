@@ -1,0 +1,46 @@
+import { createServer } from 'node:net'
+import { FaafoError } from '../../events/errors.ts'
+
+/** A loopback port that is free now, chosen by the system. */
+export const freePort = (): Promise<number> => probe('127.0.0.1', 0)
+
+/** Throws `port-taken` where something listens on the port already, `invalid-config` where the host is not ours. */
+export async function requirePort(host: string, port: number): Promise<void> {
+  try {
+    await probe(host, port)
+  } catch (error) {
+    throw listenError(host, port, error)
+  }
+}
+
+/** What to say of a server that could not listen. */
+export function listenError(host: string, port: number, error: unknown): FaafoError {
+  const code = error instanceof Error && 'code' in error ? error.code : undefined
+  if (code === 'EADDRINUSE') {
+    return new FaafoError(
+      'port-taken',
+      `cannot listen on ${host}:${port}: the port is taken; set PORT to a free one, such as PORT=${port < 65_000 ? port + 1 : 8080}, or end the program that has it`,
+      { cause: error },
+    )
+  }
+  if (code === 'EACCES') {
+    return new FaafoError('port-taken', `cannot listen on ${host}:${port}: not permitted; set PORT to 1024 or above`, {
+      cause: error,
+    })
+  }
+  return new FaafoError(
+    'invalid-config',
+    `cannot listen on ${host}:${port}: HOST is no address of this machine (${code}); set HOST=127.0.0.1 or 0.0.0.0`,
+    { cause: error },
+  )
+}
+
+const probe = (host: string, port: number): Promise<number> =>
+  new Promise((done, refuse) => {
+    const server = createServer()
+    server.once('error', refuse)
+    server.listen(port, host, () => {
+      const address = server.address()
+      server.close(() => done(typeof address === 'object' && address ? address.port : port))
+    })
+  })

@@ -1,0 +1,143 @@
+import process from 'node:process'
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { isFaafoError } from '../../events/errors.ts'
+import type { FractalParams } from '../../events/fractal.ts'
+import { escapeRows } from '../../services/kernel/julia.ts'
+import { renderBands, renderPng } from '../../services/kernel/render.ts'
+import { collect } from '../support/collect.ts'
+
+const quick: FractalParams = {
+  width: 700,
+  height: 500,
+  iterations: 60,
+  xa: -2,
+  xb: 2,
+  ya: -1.5,
+  yb: 1.5,
+  cx: -0.8,
+  cy: 0.156,
+}
+
+/** No pixel of it ever escapes: 5 × 10¹² iterations in all, 16 × 10⁹ in one row. */
+const endless: FractalParams = {
+  width: 16_384,
+  height: 300,
+  iterations: 1_000_000,
+  xa: 0,
+  xb: 0.1,
+  ya: 0,
+  yb: 0.1,
+  cx: 0,
+  cy: 0,
+}
+
+test('the bands follow each other, are whole rows and make up the picture', () => {
+  for (const params of [
+    quick,
+    { ...quick, width: 3, height: 16_384 },
+    { ...quick, width: 16_384, height: 5, iterations: 900 },
+  ]) {
+    let y = 0
+    for (const band of renderBands(params)) {
+      assert.is(band.y0, y)
+      assert.is(band.indices.length, (band.y1 - band.y0) * params.width)
+      assert.equal(band.indices, escapeRows(params, band.y0, band.y1))
+      y = band.y1
+    }
+    assert.is(y, params.height)
+  }
+})
+
+test('rows that take longer than a band come out whole all the same', () => {
+  const params = { ...endless, width: 5, height: 3 }
+  const bands = [...renderBands(params)].filter((band) => band.y1 > band.y0)
+  assert.equal(
+    bands.map((band) => band.y1),
+    [2, 3],
+  )
+  for (const { y0, y1, indices } of bands) assert.equal(indices, escapeRows(params, y0, y1))
+
+  const wide = [...renderBands({ ...endless, width: 25, height: 2, iterations: 900_000 })]
+  assert.equal(
+    wide.map((band) => band.y1 - band.y0),
+    [0, 0, 1, 0, 1],
+  )
+})
+
+test('progress never falls and ends at the last row', async () => {
+  const seen: number[] = []
+  await collect(
+    renderPng(quick, {
+      onRows: (done, total) => {
+        assert.is(total, quick.height)
+        seen.push(done)
+      },
+    }),
+  )
+  assert.ok(seen.length > 3)
+  assert.equal(
+    seen,
+    [...seen].sort((a, b) => a - b),
+  )
+  assert.is(seen.at(-1), quick.height)
+})
+
+test('a stop in the middle of an endless row is obeyed', async () => {
+  let asked = 0
+  let rows = 0
+  const render = renderPng(endless, { stop: () => ++asked > 3, onRows: (done) => (rows = done) })
+  const error = await collect(render).catch((e) => e)
+  assert.ok(isFaafoError(error, 'aborted'), String(error))
+  assert.is(asked, 4)
+  assert.is(rows, 0)
+})
+
+test('a stop is obeyed where whole rows are ready, too', async () => {
+  let rows = 0
+  const params = { ...quick, height: 10_000 }
+  const error = await collect(renderPng(params, { stop: () => rows > 1000, onRows: (done) => (rows = done) })).catch(
+    (e) => e,
+  )
+  assert.ok(isFaafoError(error, 'aborted'), String(error))
+  assert.ok(rows < 1200, `${rows} rows were rendered`)
+})
+
+test('an abort signal given in the same thread stops an endless render', async () => {
+  const abort = new AbortController()
+  const render = collect(renderPng(endless, { signal: abort.signal })).catch((e) => e)
+  setImmediate(() => abort.abort(new Error('enough')))
+  const error = await render
+  assert.ok(isFaafoError(error, 'aborted'), String(error))
+  assert.is((error.cause as Error).message, 'enough')
+})
+
+test('a render that was stopped before it began does nothing', async () => {
+  const error = await collect(renderPng(endless, { signal: AbortSignal.abort() })).catch((e) => e)
+  assert.ok(isFaafoError(error, 'aborted'), String(error))
+})
+
+test('the same request gives the same file', async () => {
+  const first = await collect(renderPng(quick))
+  const second = await collect(renderPng(quick))
+  assert.ok(first.bytes.equals(second.bytes))
+  assert.is(first.result.pixelChecksum, second.result.pixelChecksum)
+})
+
+test('memory does not grow with the picture', async () => {
+  // 67 million pixels: 64 MiB as indices, 192 MiB as RGB.
+  const params = { ...quick, width: 8192, height: 8192, iterations: 2 }
+  const before = process.memoryUsage()
+  let buffers = 0
+  let resident = 0
+  const onRows = () => {
+    const now = process.memoryUsage()
+    buffers = Math.max(buffers, now.arrayBuffers - before.arrayBuffers)
+    resident = Math.max(resident, now.rss - before.rss)
+  }
+  for await (const piece of renderPng(params, { onRows })) assert.ok(piece.length < 1024 * 1024)
+  assert.ok(buffers < 48 * 2 ** 20, `${Math.round(buffers / 2 ** 20)} MiB of buffers`)
+  assert.ok(resident < 128 * 2 ** 20, `${Math.round(resident / 2 ** 20)} MiB resident`)
+})
+
+test.run()

@@ -25,7 +25,7 @@ export function openDatabase(url: string, { max, name }: { max: number; name: st
 
 /** Codes of postgres.js, Node and PostgreSQL that mean: not now, perhaps later. */
 const AWAY =
-  /^(CONN|ECONN|EPIPE|ETIMEDOUT|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH|08|57P0|53300|25P0[23]|40001|40P01)/
+  /^(CONN|ECONN|EPIPE|ETIMEDOUT|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH|08|57P0|53|25006|25P0[23]|40001|40P01)/
 
 /** Whether an error of a query says that the database is away or asks to try again (lost, starting, deadlocked). */
 export function isDatabaseAway(error: unknown): boolean {
@@ -37,15 +37,27 @@ export function isDatabaseAway(error: unknown): boolean {
   return false
 }
 
+/**
+ * The innermost cause, which says what went wrong. Drizzle's errors around it quote the whole statement with its
+ * parameters: not fit for a log line.
+ */
+export function rootCause(error: unknown): unknown {
+  let root = error
+  while (root instanceof Error && root.cause !== undefined) root = root.cause
+  if (root instanceof AggregateError && root.message === '') return root.errors[0] ?? root
+  return root
+}
+
 /** Runs a query; where the database is away, throws `database-unavailable`. */
 export async function querying<T>(action: string, query: () => Promise<T>): Promise<T> {
   try {
     return await query()
   } catch (error) {
     if (!isDatabaseAway(error)) throw error
+    const cause = rootCause(error)
     throw new FaafoError('database-unavailable', `cannot ${action}: the database is not reachable`, {
-      cause: error,
-      details: { reason: withoutPassword(messageOf(error)) },
+      cause,
+      details: { reason: withoutPassword(messageOf(cause)) },
     })
   }
 }

@@ -6,6 +6,7 @@ import type { RecordedEvent } from '../../events/events.ts'
 import type { Broker } from './broker.ts'
 import type { Log } from './log.ts'
 import type { Logger } from './logger.ts'
+import { pause } from './shutdown.ts'
 
 /**
  * How far a reader has come, with what it takes to tell that the log is still the same: the event at that sequence
@@ -61,10 +62,14 @@ export async function* readLog(
 ): AsyncGenerator<RecordedEvent[], void, undefined> {
   let position = from
   while (!signal.aborted) {
+    const doubt = new AbortController()
+    const raise = () => doubt.abort()
+    const unsubscribe = broker.onReconnect(raise)
+    signal.addEventListener('abort', raise, { once: true })
     try {
       const head = await verifyPosition(log, position)
       position = { ...position, streamCreated: head.created }
-      for await (const batch of readSession(broker, position, batchSize, signal)) {
+      for await (const batch of readSession(broker, position, batchSize, doubt.signal)) {
         const last = batch.at(-1)
         if (!last) continue
         yield batch
@@ -74,17 +79,20 @@ export async function* readLog(
       if (signal.aborted) return
       if (FATAL.some((code) => isFaafoError(error, code))) throw error
       logger.debug({ reason: messageOf(error), seq: position.seq }, 'log reading interrupted')
-      await new Promise((done) => setTimeout(done, PAUSE_MS))
+      await pause(PAUSE_MS, signal)
+    } finally {
+      unsubscribe()
+      signal.removeEventListener('abort', raise)
     }
   }
 }
 
-/** Batches through one ephemeral consumer, until something about it or the connection is in doubt. */
+/** Batches through one ephemeral consumer, until `doubt` fires or a delivery was lost. */
 async function* readSession(
   broker: Broker,
   from: LogPosition,
   batchSize: number,
-  signal: AbortSignal,
+  doubt: AbortSignal,
 ): AsyncGenerator<RecordedEvent[], void, undefined> {
   const nc = broker.nc()
   const { stream } = broker.names
@@ -98,21 +106,25 @@ async function* readSession(
     inactive_threshold: nanos(30_000),
   })
   const consumer = await nc.jetstream().consumers.get(stream, name)
-  let doubtful = false
   let fetching: ConsumerMessages | undefined
-  const interrupt = () => {
-    doubtful = true
-    fetching?.stop()
-  }
-  const unsubscribe = broker.onReconnect(interrupt)
-  signal.addEventListener('abort', interrupt, { once: true })
+  const interrupt = () => fetching?.stop()
+  doubt.addEventListener('abort', interrupt, { once: true })
   let { seq, time } = from
+  let delivered = 0
   try {
-    while (!doubtful) {
+    while (!doubt.aborted) {
       fetching = await consumer.fetch({ max_messages: FETCH, expires: FETCH_MS })
+      if (doubt.aborted) return
       let batch: RecordedEvent[] = []
       for await (const message of fetching) {
-        if (doubtful) return
+        if (doubt.aborted) return
+        // A delivery that did not arrive, or a consumer that its server started again: ask anew. Where the deliveries
+        // are complete and a sequence is missing all the same, it is missing from the log.
+        delivered++
+        if (message.info.deliverySequence !== delivered) {
+          if (batch.length > 0) yield batch
+          return
+        }
         const expected = seq + 1
         if (message.seq !== expected) {
           if (batch.length > 0) yield batch
@@ -128,21 +140,22 @@ async function* readSession(
           throw error
         }
         seq = message.seq
-        if (batch.length >= batchSize || fetching.getPending() <= 1) {
-          // the one in hand still counts as pending, so nothing more has arrived
+        if (batch.length >= batchSize || waiting(fetching) === 0) {
           yield batch
           batch = []
         }
       }
-      if (batch.length > 0 && !doubtful) yield batch
+      if (batch.length > 0 && !doubt.aborted) yield batch
     }
   } finally {
-    unsubscribe()
-    signal.removeEventListener('abort', interrupt)
+    doubt.removeEventListener('abort', interrupt)
     fetching?.stop()
     if (!nc.isClosed()) jsm.consumers.delete(stream, name).catch(() => {}) // else it goes after its inactivity
   }
 }
+
+/** Messages that have arrived and were not iterated yet; the one in hand counts as pending there. */
+const waiting = (messages: ConsumerMessages) => messages.getPending() - 1
 
 const recorded = (message: JsMsg): RecordedEvent =>
   decode(

@@ -1,0 +1,93 @@
+import { AckPolicy, type Consumer, DeliverPolicy, type JsMsg, nanos } from 'nats'
+import { decode } from '../../events/codec.ts'
+import { FaafoError, isFaafoError } from '../../events/errors.ts'
+import type { RecordedEvent } from '../../events/events.ts'
+import type { Broker } from './broker.ts'
+
+/** A delivery that shows no sign of life for this long is given to another worker. */
+export const ACK_WAIT_MS = 10_000
+
+/** Longest wait of one ask for messages that are not there yet. */
+const ASK_MS = 3_000
+
+/** One message of the queue. Each method sends a word to the broker and waits for no answer. */
+export type Delivery = {
+  /** Throws `undecodable-event`. */
+  event(): RecordedEvent
+  /** Whether the broker says that it was delivered before; a broker that was killed may have forgotten. */
+  redelivered: boolean
+  /** The message is done and is never delivered again. */
+  ack(): void
+  /** The message may be delivered again, to whichever worker, after `delayMs`. */
+  nak(delayMs: number): void
+  /** The message is being worked on: its ack wait starts anew. */
+  working(): void
+}
+
+/** The queue of requested tasks that all workers share. */
+export type RenderQueue = {
+  /**
+   * Asks for up to `max` deliveries; yields those that are there at once and more as they come, for a few seconds or
+   * until `signal` fires (what has arrived by then is still yielded). Throws `log-unavailable`; ask again later.
+   */
+  ask(max: number, signal: AbortSignal): AsyncGenerator<Delivery, void>
+}
+
+/**
+ * The queue as a durable pull consumer on the stream of events, made by whichever worker comes first, and again
+ * where it vanished. No limit on deliveries (attempts are counted in the log) nor on messages in hand (with the
+ * broker's default, a thousand delayed naks would stop the queue).
+ */
+export function renderQueue(broker: Broker): RenderQueue {
+  const { names } = broker
+  let known: Promise<Consumer> | undefined
+
+  async function openConsumer(): Promise<Consumer> {
+    const nc = broker.nc()
+    const jsm = await nc.jetstreamManager({ checkAPI: false })
+    await jsm.consumers.add(names.stream, {
+      durable_name: names.renderConsumer,
+      filter_subject: names.renderFilter,
+      deliver_policy: DeliverPolicy.All,
+      ack_policy: AckPolicy.Explicit,
+      ack_wait: nanos(ACK_WAIT_MS),
+      max_deliver: -1,
+      max_ack_pending: -1,
+    })
+    return nc.jetstream().consumers.get(names.stream, names.renderConsumer)
+  }
+
+  return {
+    async *ask(max, signal) {
+      try {
+        broker.nc()
+        known ??= openConsumer()
+        const messages = await (await known).fetch({ max_messages: max, expires: ASK_MS })
+        const stop = () => messages.stop()
+        if (signal.aborted) stop()
+        signal.addEventListener('abort', stop, { once: true })
+        try {
+          for await (const message of messages) yield deliveryOf(message)
+        } finally {
+          signal.removeEventListener('abort', stop)
+        }
+      } catch (error) {
+        known = undefined
+        if (isFaafoError(error)) throw error
+        throw new FaafoError('log-unavailable', 'cannot ask for tasks: the broker did not answer', { cause: error })
+      }
+    },
+  }
+}
+
+const deliveryOf = (message: JsMsg): Delivery => ({
+  event: () =>
+    decode(
+      { header: (name) => message.headers?.get(name) ?? '', body: message.string() },
+      { seq: message.seq, storedAt: Math.floor(message.info.timestampNanos / 1e6) },
+    ),
+  redelivered: message.redelivered,
+  ack: () => message.ack(),
+  nak: (delayMs) => (delayMs > 0 ? message.nak(delayMs) : message.nak()),
+  working: () => message.working(),
+})

@@ -1,0 +1,36 @@
+import { spawnSync } from 'node:child_process'
+import { brokerProgram } from '../support/broker.ts'
+import { type System, withSystem } from '../support/system.ts'
+
+/** How often the broker writes to disk: its own default, and what `faafo up` asks for. */
+export const fsyncModes = ['2m', 'always'] as const
+export type FsyncMode = (typeof fsyncModes)[number]
+
+/** Runs `measure` on a fresh system in each fsync mode; `label` names broker version and mode. */
+export async function inEachFsyncMode(
+  env: Record<string, string>,
+  measure: (system: System, label: string) => Promise<void>,
+): Promise<void> {
+  const version = brokerVersion(await brokerProgram())
+  for (const mode of fsyncModes) {
+    if (mode === 'always' && version.startsWith('2.9.')) continue // it does not know the option
+    await withSystem((system) => measure(system, `nats-server ${version}, fsync ${mode}`), {
+      env: { ...env, NATS_SYNC_INTERVAL: mode, LOG_LEVEL: 'warn' },
+    })
+  }
+}
+
+export const brokerVersion = (program: string): string =>
+  spawnSync(program, ['--version'], { encoding: 'utf8' }).stdout.replace(/^.*v(?=\d)/, '').trim()
+
+export const request = (side: number) => ({
+  width: side,
+  height: side,
+  iterations: 128,
+  xa: -2,
+  xb: 2,
+  ya: -1.5,
+  yb: 1.5,
+  cx: -0.8,
+  cy: 0.156,
+})

@@ -1,0 +1,71 @@
+import fc from 'fast-check'
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { namesIn } from '../../events/subjects.ts'
+import { newEvent } from '../support/event-arbitraries.ts'
+
+const uuid = '0f5b0d5c-8f5e-4c1e-9f0b-3f1f6f2a7c11'
+const namespace = fc.constantFrom('', 'blue', 'team_7-b')
+
+/** Whether a NATS subject matches a filter whose only wildcard is `*`. */
+const matches = (filter: string, subject: string) => {
+  const tokens = subject.split('.')
+  const wanted = filter.split('.')
+  return tokens.length === wanted.length && wanted.every((token, i) => token === '*' || token === tokens[i])
+}
+
+test('the subjects are those of the log', () => {
+  const names = namesIn('')
+  assert.is(names.stream, 'FRACTAL')
+  assert.is(names.requested(uuid, 1), `fractal.requested.${uuid}.1`)
+  assert.is(names.attempt(uuid, 2, 3), `fractal.attempt.${uuid}.2.3`)
+  assert.is(names.outcome(uuid, 2), `fractal.outcome.${uuid}.2`)
+  assert.is(names.removed(uuid), `fractal.removed.${uuid}`)
+})
+
+test('a namespace stands in front of every name', () => {
+  const { streamSubjects, stream, renderConsumer, renderFilter, requested, removed, progress, presence, bucket } =
+    namesIn('blue')
+  for (const name of [stream, renderConsumer, bucket('images')]) assert.match(name, /^blue-/)
+  const subjects = [...streamSubjects, renderFilter, requested(uuid, 1), removed(uuid), progress(uuid), presence('w')]
+  for (const subject of subjects) assert.match(subject, /^blue\./)
+})
+
+test('every event stands in a slot that exactly one subject of the stream takes in', () => {
+  fc.assert(
+    fc.property(namespace, newEvent, (space, event) => {
+      const names = namesIn(space)
+      const taking = names.streamSubjects.filter((filter) => matches(filter, names.slot(event)))
+      assert.is(taking.length, 1, names.slot(event))
+      assert.match(names.slot(event), event.fractal)
+    }),
+  )
+})
+
+test('the outcomes of one generation compete for one slot', () => {
+  const { slot, outcome } = namesIn('')
+  const error = { code: 'render-failed', message: 'cannot render: it was tried' }
+  assert.is(slot({ type: 'TaskFailed', fractal: uuid, data: { generation: 3, error, attempts: 2 } }), outcome(uuid, 3))
+  assert.is(
+    slot({ type: 'TaskCancelled', fractal: uuid, data: { generation: 3, reason: 'asked for' } }),
+    outcome(uuid, 3),
+  )
+})
+
+test("the workers' filter takes in requests and nothing else", () => {
+  fc.assert(
+    fc.property(namespace, newEvent, (space, event) => {
+      const names = namesIn(space)
+      assert.is(matches(names.renderFilter, names.slot(event)), event.type === 'TaskRequested')
+    }),
+  )
+})
+
+test('progress and presence are in no stream', () => {
+  const names = namesIn('blue')
+  for (const subject of [names.progress(uuid), names.presence('worker-1')]) {
+    assert.not(names.streamSubjects.some((filter) => matches(filter, subject)))
+  }
+})
+
+test.run()

@@ -1,0 +1,125 @@
+import { createHash } from 'node:crypto'
+import { readFile, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { decodePng } from '../../services/kernel/decode.ts'
+import { faafo } from '../support/run-cli.ts'
+import { withSystem } from '../support/system.ts'
+import { withTempDir } from '../support/temp.ts'
+import { until } from '../support/until.ts'
+
+type Listed = { uuid: string; width: number; height: number; size: number; checksum: string; status: string }
+
+const objects = async (apiUrl: string): Promise<Listed[]> =>
+  ((await (await fetch(`${apiUrl}/v1/fractal?results_per_page=-1`)).json()) as { objects: Listed[] }).objects
+
+test('the tutorial works: create, list, show, get, delete; and all of it is there after a restart', () =>
+  withTempDir(async (dataDir) => {
+    let before: Listed[] = []
+    await withSystem(
+      async (system) => {
+        const env = { FAAFO_ENDPOINT_URL: system.apiUrl }
+        assert.match(system.output(), /fsync|on disk|writes to disk/)
+        assert.match(system.output(), dataDir)
+
+        const sizes = ['--max-width', '300', '--max-height', '300', '--min-width', '100', '--min-height', '100']
+        const created = await faafo(['create', '--tasks', '3', '--wait', ...sizes], { env })
+        assert.is(created.code, 0, created.stderr)
+        assert.match(created.stdout + created.stderr, 'generating 3 task(s)')
+
+        before = await objects(system.apiUrl)
+        assert.is(before.length, 3)
+        const listed = await faafo(['list'], { env })
+        for (const { uuid, width, height, size } of before) {
+          assert.match(listed.stdout, uuid)
+          assert.match(listed.stdout, `${width} x ${height} pixels`)
+          assert.match(listed.stdout, `${size} bytes`)
+        }
+        const [one, two] = before
+        if (!one || !two) throw new Error('two were asked for')
+        const shown = await faafo(['show', one.uuid], { env })
+        assert.match(shown.stdout, one.checksum)
+        assert.match(shown.stdout, /\d\.\d{6} seconds/)
+
+        await withTempDir(async (folder) => {
+          const got = await faafo(['get', one.uuid], { env, cwd: folder })
+          assert.is(got.code, 0, got.stderr)
+          const png = await readFile(join(folder, `${one.uuid}.png`))
+          assert.is(createHash('sha256').update(png).digest('hex'), one.checksum)
+          const { width, height } = decodePng(png)
+          assert.equal({ width, height }, { width: one.width, height: one.height })
+        })
+
+        assert.is((await faafo(['delete', two.uuid], { env })).code, 0)
+        const gone = await faafo(['show', two.uuid], { env })
+        assert.is(gone.code, 1)
+        assert.match(gone.stderr, `fractal '${two.uuid}' not found`)
+        before = before.filter((listedOne) => listedOne.uuid !== two.uuid)
+
+        const history = await faafo(['replay', 'show', one.uuid], { env: { ...env, DATA_DIR: dataDir } })
+        assert.is(history.code, 0, history.stderr)
+        for (const type of ['TaskRequested', 'TaskStarted', 'TaskCompleted']) assert.match(history.stdout, type)
+
+        const { code, ms } = await system.stop()
+        assert.is(code, 0)
+        assert.ok(ms < 10_000, `stopped within 10 s, took ${ms}`)
+      },
+      { dataDir },
+    )
+
+    await withSystem(async (system) => assert.equal(await objects(system.apiUrl), before), { dataDir })
+
+    await rm(join(dataDir, 'database'), { recursive: true })
+    await withSystem(
+      async (system) => {
+        await until(async () => (await objects(system.apiUrl)).length === before.length, { what: 'the table is back' })
+        assert.equal(await objects(system.apiUrl), before)
+      },
+      { dataDir },
+    )
+  }))
+
+test('a second start on the same data folder says who holds it', () =>
+  withSystem(async (system) => {
+    const second = await faafo(['up'], { env: { DATA_DIR: system.dataDir, PORT: '0' } })
+    assert.is(second.code, 1)
+    assert.match(second.stderr, `pid ${system.pid}`)
+    assert.is(second.stderr.trim().split('\n').length, 1)
+  }))
+
+test('a taken port is named, with what to set', () =>
+  withSystem((system) =>
+    withTempDir(async (dataDir) => {
+      const port = new URL(system.apiUrl).port
+      const second = await faafo(['up'], { env: { DATA_DIR: dataDir, PORT: port } })
+      assert.is(second.code, 1)
+      assert.match(second.stderr, port)
+      assert.match(second.stderr, 'PORT=')
+    }),
+  ))
+
+test('a host that others can reach is refused unless AUTH=off', () =>
+  withTempDir(async (dataDir) => {
+    const refused = await faafo(['up'], { env: { DATA_DIR: dataDir, HOST: '0.0.0.0', PORT: '0' } })
+    assert.is(refused.code, 2)
+    assert.match(refused.stderr, 'AUTH=off')
+  }))
+
+test('a start with several bad settings names all of them', () =>
+  withTempDir(async (dataDir) => {
+    const env = { DATA_DIR: dataDir, PORT: 'eighty', WORKERS: '-1', DATABASE_URL: 'mysql://x', STORAGE_URL: 'ftp://x' }
+    const refused = await faafo(['up'], { env })
+    assert.is(refused.code, 2)
+    for (const name of ['PORT', 'WORKERS', 'DATABASE_URL', 'STORAGE_URL']) assert.match(refused.stderr, name)
+    assert.is(refused.stderr.trim().split('\n').length, 1)
+  }))
+
+test('a data folder that cannot be written to is refused in a line', async () => {
+  const refused = await faafo(['up'], { env: { DATA_DIR: '/proc/nowhere', PORT: '0' } })
+  assert.is(refused.code, 1)
+  assert.match(refused.stderr, '/proc/nowhere')
+  assert.is(refused.stderr.trim().split('\n').length, 1)
+})
+
+test.run()

@@ -1,0 +1,43 @@
+import { join } from 'node:path'
+import process from 'node:process'
+import { pathToFileURL } from 'node:url'
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { root, withSystem } from '../support/system.ts'
+import { until } from '../support/until.ts'
+
+const good = { width: 120, height: 120, iterations: 200, xa: -2, xb: 2, ya: -1.5, yb: 1.5 }
+/** The width that test/support/poison.mjs kills the process for. */
+const poison = { ...good, width: 666 }
+
+test('one task that kills its process among a hundred good ones fails alone, the broker killed meanwhile', () =>
+  withSystem(
+    async (system) => {
+      const answer = await fetch(`${system.apiUrl}/v1/batch`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify(Array.from({ length: 101 }, (_, i) => (i === 40 ? poison : good))),
+      })
+      assert.is(answer.status, 200, await answer.clone().text())
+      const [pid] = await system.pids('broker')
+      process.kill(pid ?? 0, 'SIGKILL')
+      const count = async (status: string) => {
+        const q = encodeURIComponent(JSON.stringify({ filters: [{ name: 'status', op: 'eq', val: status }] }))
+        const page = await fetch(`${system.apiUrl}/v1/fractal?results_per_page=1&q=${q}`).catch(() => null)
+        return page?.ok ? ((await page.json()) as { num_results: number }).num_results : -1
+      }
+      await until(async () => (await count('completed')) === 100 && (await count('failed')) === 1, {
+        what: '100 are completed and 1 has failed',
+        withinMs: 180_000,
+        everyMs: 250,
+      })
+    },
+    {
+      env: {
+        NODE_OPTIONS: `--import=${pathToFileURL(join(root, 'test', 'support', 'poison.mjs')).href}`,
+        LOG_LEVEL: 'error',
+      },
+    },
+  ))
+
+test.run()

@@ -1,0 +1,39 @@
+import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process'
+import process from 'node:process'
+
+/** A server that a test starts, kills and starts again. */
+export type Child = {
+  pid: number
+  /** What it wrote to stdout and stderr so far. */
+  output(): string
+  ended(): boolean
+  /** Sends the signal, and resolves once the process is gone. */
+  end(signal: 'SIGTERM' | 'SIGINT' | 'SIGQUIT' | 'SIGKILL'): Promise<void>
+}
+
+const running = new Set<ChildProcess>()
+// A test that throws between a start and its bracket must not leave a server behind.
+process.on('exit', () => {
+  for (const child of running) child.kill('SIGKILL')
+})
+
+/** Starts a program whose standard input stays open as long as this process lives. */
+export async function startChild(command: string, args: readonly string[], options: SpawnOptions = {}): Promise<Child> {
+  const child = spawn(command, args, { ...options, stdio: ['pipe', 'pipe', 'pipe'] })
+  const chunks: string[] = []
+  for (const stream of [child.stdout, child.stderr]) stream?.setEncoding('utf8').on('data', (text) => chunks.push(text))
+  child.stdin?.on('error', () => undefined)
+  const gone = new Promise<void>((done) => child.once('exit', () => done()))
+  await new Promise((done, refuse) => child.once('spawn', () => done(undefined)).once('error', refuse))
+  running.add(child)
+  gone.then(() => running.delete(child))
+  return {
+    pid: child.pid ?? 0,
+    output: () => chunks.join(''),
+    ended: () => child.exitCode !== null || child.signalCode !== null,
+    async end(signal) {
+      child.kill(signal)
+      await gone
+    },
+  }
+}

@@ -1,0 +1,158 @@
+import { execFile } from 'node:child_process'
+import { randomUUID } from 'node:crypto'
+import { chmod, chown, mkdir } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import process from 'node:process'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+import postgres from 'postgres'
+import { freePort } from '../../services/platform/ports.ts'
+import { type Child, startChild } from './child.ts'
+import { postgresPrograms } from './postgres-program.ts'
+import { withTempDir } from './temp.ts'
+import { until } from './until.ts'
+
+const run = promisify(execFile)
+const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))))
+
+export type Database = {
+  /** `postgres://…` of a database that holds nothing yet */
+  url: string
+  port: number
+  pid(): number
+  output(): string
+  /** kill -9 of the server */
+  kill(): Promise<void>
+  /** Starts the server again on the same port and folder, after `kill` or `stop` (or stops it first). */
+  restart(): Promise<void>
+  stop(): Promise<void>
+}
+
+export type PostgresServer = Database & {
+  /** Makes an empty database on this server and gives its URL. */
+  newDatabase(): Promise<string>
+}
+
+export type PostgresOptions = {
+  /** false, the default: nothing is flushed to the disk. kill -9 is survived either way, a power cut is not. */
+  fsync?: boolean
+  /** A server that runs already: the database is made on it, and the server is left running. */
+  server?: PostgresServer
+}
+
+/** Starts a PostgreSQL server in `dir`, on a free port. */
+export async function startPostgres(
+  dir: string,
+  { fsync = false }: Omit<PostgresOptions, 'server'> = {},
+): Promise<PostgresServer> {
+  const { bin, runAs } = await postgresPrograms(dir)
+  const data = join(dir, 'postgres')
+  await mkdir(data, { mode: 0o700 })
+  if (runAs.uid !== undefined && runAs.gid !== undefined) {
+    await chmod(dir, 0o755)
+    await chown(data, runAs.uid, runAs.gid)
+  }
+  const initdb = ['-D', data, '-U', 'postgres', '-A', 'trust', '-E', 'UTF8', '--locale=C', '--no-sync']
+  await run(join(bin, 'initdb'), initdb, { ...runAs, cwd: data })
+  const port = await freePort()
+  const settings = [
+    `fsync=${fsync ? 'on' : 'off'}`,
+    'listen_addresses=127.0.0.1',
+    'unix_socket_directories=',
+    'max_connections=200',
+  ]
+  const args = ['-D', data, '-p', String(port), ...settings.flatMap((setting) => ['-c', setting])]
+  const server = await restartable(port, () => startChild(join(bin, 'postgres'), args, { ...runAs, cwd: data }))
+  return {
+    ...server,
+    async newDatabase() {
+      const name = `test_${randomUUID().replaceAll('-', '')}`
+      await withClient(server.url, (sql) => sql.unsafe(`create database ${name}`))
+      return `postgres://postgres@127.0.0.1:${port}/${name}`
+    },
+  }
+}
+
+/** Gives `use` an empty database on a real PostgreSQL server: one of its own, or `server`. */
+export async function withPostgres<T>(
+  use: (database: Database) => Promise<T>,
+  options: PostgresOptions = {},
+): Promise<T> {
+  const { server } = options
+  if (server) return use({ ...server, url: await server.newDatabase() })
+  return withTempDir(async (dir) => {
+    const own = await startPostgres(dir, options)
+    try {
+      return await use(own)
+    } finally {
+      await own.stop()
+    }
+  })
+}
+
+/** Starts the embedded database as `faafo up` does, with `dir` as its data folder. */
+export async function startPglite(dir: string): Promise<Database> {
+  const port = await freePort()
+  const entry = join(root, 'services', 'up', 'database-main.ts')
+  const flags = 'Deno' in globalThis ? ['run', '-A'] : ['--import', 'tsx']
+  const args = [...flags, entry, '--supervised', '--data-dir', dir, '--port', String(port)]
+  return restartable(port, () => startChild(process.execPath, args, { cwd: root }))
+}
+
+/** Gives `use` an embedded database of its own, and ends it afterwards however `use` ended. */
+export const withPglite = <T>(use: (database: Database) => Promise<T>): Promise<T> =>
+  withTempDir(async (dir) => {
+    const database = await startPglite(dir)
+    try {
+      return await use(database)
+    } finally {
+      await database.stop()
+    }
+  })
+
+async function restartable(port: number, spawn: () => Promise<Child>): Promise<Database> {
+  const url = `postgres://postgres@127.0.0.1:${port}/postgres`
+  let child = await spawn()
+  const ready = () =>
+    until(
+      async () => {
+        // The parts of a killed server may take a moment to let go of its folder.
+        if (child.ended() && /shared memory/.test(child.output())) child = await spawn()
+        if (child.ended()) throw new Error(`the database server ended:\n${child.output()}`)
+        return answers(url)
+      },
+      { what: () => `the database server answers:\n${child.output()}`, withinMs: 60_000, everyMs: 50 },
+    )
+  await ready()
+  // SIGINT is PostgreSQL's fast shutdown: SIGTERM waits for every client to leave.
+  const stop = () => (child.ended() ? Promise.resolve() : child.end('SIGINT'))
+  return {
+    url,
+    port,
+    pid: () => child.pid,
+    output: () => child.output(),
+    kill: () => child.end('SIGKILL'),
+    stop,
+    async restart() {
+      await stop()
+      child = await spawn()
+      await ready()
+    },
+  }
+}
+
+/** Gives `use` a client of one connection, and ends it. */
+export async function withClient<T>(url: string, use: (sql: postgres.Sql) => Promise<T>): Promise<T> {
+  const sql = postgres(url, { max: 1, onnotice: () => undefined, connect_timeout: 5 })
+  try {
+    return await use(sql)
+  } finally {
+    await sql.end({ timeout: 1 })
+  }
+}
+
+const answers = (url: string): Promise<boolean> =>
+  withClient(url, (sql) => sql`select 1`).then(
+    () => true,
+    () => false,
+  )

@@ -11,7 +11,7 @@ import { isFaafoError } from '../../events/errors.ts'
 import { fileStore } from '../../services/storage/file-store.ts'
 import { type ImageStore, readVerified } from '../../services/storage/image-store.ts'
 import { natsObjectStore } from '../../services/storage/nats-object-store.ts'
-import { withBroker } from '../storage/with-broker.tmp.ts'
+import { withBroker } from '../support/broker.ts'
 
 /** One back end, and what the suite must do to it behind the store's back. */
 type Bench = {

@@ -7,6 +7,12 @@ export type Child = {
   /** What it wrote to stdout and stderr so far. */
   output(): string
   ended(): boolean
+  /** null while it runs, and after a signal */
+  exitCode(): number | null
+  /** To its standard input. */
+  write(text: string): void
+  /** Ends its standard input, as the end of this process would. */
+  closeInput(): void
   /** Sends the signal, and resolves once the process is gone. */
   end(signal: 'SIGTERM' | 'SIGINT' | 'SIGQUIT' | 'SIGKILL'): Promise<void>
 }
@@ -31,6 +37,9 @@ export async function startChild(command: string, args: readonly string[], optio
     pid: child.pid ?? 0,
     output: () => chunks.join(''),
     ended: () => child.exitCode !== null || child.signalCode !== null,
+    exitCode: () => child.exitCode,
+    write: (text) => void child.stdin?.write(text),
+    closeInput: () => void child.stdin?.end(),
     async end(signal) {
       child.kill(signal)
       await gone

@@ -21,6 +21,10 @@ export type Database = {
   port: number
   pid(): number
   output(): string
+  ended(): boolean
+  exitCode(): number | null
+  /** What the end of its parent looks like to the server. */
+  closeInput(): void
   /** kill -9 of the server */
   kill(): Promise<void>
   /** Starts the server again on the same port and folder, after `kill` or `stop` (or stops it first). */
@@ -131,6 +135,9 @@ async function restartable(port: number, spawn: () => Promise<Child>): Promise<D
     port,
     pid: () => child.pid,
     output: () => child.output(),
+    ended: () => child.ended(),
+    exitCode: () => child.exitCode(),
+    closeInput: () => child.closeInput(),
     kill: () => child.end('SIGKILL'),
     stop,
     async restart() {

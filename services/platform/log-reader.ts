@@ -46,7 +46,6 @@ export async function verifyPosition(log: Log, position: LogPosition): Promise<{
 }
 
 const FATAL = ['log-replaced', 'undecodable-event', 'log-unsupported'] as const
-const FETCH = 4_000
 const FETCH_MS = 5_000
 const PAUSE_MS = 250
 
@@ -113,7 +112,7 @@ async function* readSession(
   let delivered = 0
   try {
     while (!doubt.aborted) {
-      fetching = await consumer.fetch({ max_messages: FETCH, expires: FETCH_MS })
+      fetching = await consumer.fetch({ max_messages: 2 * batchSize, expires: FETCH_MS })
       if (doubt.aborted) return
       let batch: RecordedEvent[] = []
       for await (const message of fetching) {
@@ -134,13 +133,14 @@ async function* readSession(
         try {
           const event = recorded(message)
           time = Math.max(time, event.recordedAt)
-          batch.push({ ...event, recordedAt: time })
+          batch.push(event.recordedAt === time ? event : { ...event, recordedAt: time })
         } catch (error) {
           if (batch.length > 0) yield batch
           throw error
         }
         seq = message.seq
-        if (batch.length >= batchSize || waiting(fetching) === 0) {
+        const isLast = waiting(fetching) === 0 && message.info.pending === 0
+        if (batch.length >= batchSize || isLast) {
           yield batch
           batch = []
         }

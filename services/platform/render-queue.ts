@@ -10,7 +10,10 @@ export const ACK_WAIT_MS = 10_000
 /** Longest wait of one ask for messages that are not there yet. */
 const ASK_MS = 3_000
 
-/** One message of the queue. Each method sends a word to the broker and waits for no answer. */
+/**
+ * One message of the queue. `ack`, `nak` and `working` send a word to the broker and wait for no answer: a word that is
+ * lost means that the message is delivered again.
+ */
 export type Delivery = {
   /** Throws `undecodable-event`. */
   event(): RecordedEvent
@@ -87,7 +90,15 @@ const deliveryOf = (message: JsMsg): Delivery => ({
       { seq: message.seq, storedAt: Math.floor(message.info.timestampNanos / 1e6) },
     ),
   redelivered: message.redelivered,
-  ack: () => message.ack(),
-  nak: (delayMs) => (delayMs > 0 ? message.nak(delayMs) : message.nak()),
-  working: () => message.working(),
+  ack: () => say(() => message.ack()),
+  nak: (delayMs) => say(() => (delayMs > 0 ? message.nak(delayMs) : message.nak())),
+  working: () => say(() => message.working()),
 })
+
+function say(word: () => void): void {
+  try {
+    word()
+  } catch {
+    // the connection is closed
+  }
+}

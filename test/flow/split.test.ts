@@ -3,10 +3,11 @@ import { join } from 'node:path'
 import process from 'node:process'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import { freePort } from '../../services/platform/ports.ts'
 import { withBroker } from '../support/broker.ts'
 import { withPostgres } from '../support/database.ts'
 import { launcher } from '../support/system.ts'
-import { freePort, withTempDir } from '../support/temp.ts'
+import { withTempDir } from '../support/temp.ts'
 import { until } from '../support/until.ts'
 
 type Service = { pid: number; kill(): void; end(): Promise<void> }

@@ -1,11 +1,11 @@
 import { mkdir, writeFile } from 'node:fs/promises'
 import { connect } from 'node:net'
-import { homedir } from 'node:os'
 import { delimiter, join } from 'node:path'
 import process from 'node:process'
 import { freePort } from '../../services/platform/ports.ts'
 import { type BrokerProgram, findBroker } from '../../services/up/broker-program.ts'
 import { brokerCommand, brokerConfig } from '../../services/up/embedded-broker.ts'
+import { cacheDir } from './cache-dir.ts'
 import { type Child, startChild } from './child.ts'
 import { withTempDir } from './temp.ts'
 import { until } from './until.ts'
@@ -17,7 +17,7 @@ export const foundBroker = (): Promise<BrokerProgram> => {
   found ??= findBroker({
     explicit: process.env.NATS_SERVER_BIN || undefined,
     path: (process.env.PATH ?? '').split(delimiter),
-    cacheDir: join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'faafo'),
+    cacheDir: cacheDir(),
   })
   return found
 }

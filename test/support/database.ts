@@ -1,12 +1,15 @@
 import { execFile } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
-import { chmod, chown, mkdir } from 'node:fs/promises'
+import { existsSync } from 'node:fs'
+import { chmod, chown, cp, mkdir, readFile, rename, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import process from 'node:process'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import postgres from 'postgres'
 import { freePort } from '../../services/platform/ports.ts'
+import { openDatabase } from '../../services/up/embedded-database.ts'
+import { cacheDir } from './cache-dir.ts'
 import { type Child, startChild } from './child.ts'
 import { postgresPrograms } from './postgres-program.ts'
 import { withTempDir } from './temp.ts'
@@ -96,11 +99,27 @@ export async function withPostgres<T>(
 
 /** Starts the embedded database as `faafo up` does, with `dir` as its data folder. */
 export async function startPglite(dir: string): Promise<Database> {
+  const folder = join(dir, 'database')
+  if (!existsSync(folder)) await cp(await emptyPglite(), folder, { recursive: true })
   const port = await freePort()
   const entry = join(root, 'services', 'up', 'database-main.ts')
   const flags = 'Deno' in globalThis ? ['run', '-A'] : ['--import', 'tsx']
   const args = [...flags, entry, '--supervised', '--data-dir', dir, '--port', String(port)]
   return restartable(port, () => startChild(process.execPath, args, { cwd: root }))
+}
+
+/** A folder with an empty embedded database, kept in the user's cache: making one takes seconds, a copy does not. */
+async function emptyPglite(): Promise<string> {
+  const { version } = JSON.parse(await readFile(join(root, 'node_modules/@electric-sql/pglite/package.json'), 'utf8'))
+  const kept = join(cacheDir(), `pglite-${version}`)
+  if (existsSync(kept)) return kept
+  await mkdir(cacheDir(), { recursive: true })
+  const draft = join(cacheDir(), `.pglite-${randomUUID()}`)
+  const { database } = await openDatabase(draft)
+  await database.close()
+  // Another test file may have been quicker.
+  await rename(draft, kept).catch(() => rm(draft, { recursive: true }))
+  return kept
 }
 
 /** Gives `use` an embedded database of its own, and ends it afterwards however `use` ended. */

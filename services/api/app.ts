@@ -1,0 +1,105 @@
+import { type Context, Hono } from 'hono'
+import { methodNotAllowed } from 'hono/method-not-allowed'
+import { routePath } from 'hono/route'
+import { v7 } from 'uuid'
+import { FaafoError } from '../../events/errors.ts'
+import type { Api, ApiOptions } from './api.ts'
+import { postBatch } from './batch.ts'
+import { deleteFractal, postCancel, postRetry } from './commands.ts'
+import { getDocsFile, getProblem } from './docs.ts'
+import { createFreshness } from './freshness.ts'
+import { guard } from './guard.ts'
+import { getHealth, getReady } from './health.ts'
+import { getImage } from './images.ts'
+import { listFractals } from './list.ts'
+import { createLogSpace } from './log-space.ts'
+import { openApiDocument } from './openapi.ts'
+import { errorAnswer, getDocs, getGallery } from './pages.ts'
+import { problemResponse } from './problems.ts'
+import { readCheckpoint } from './reading.ts'
+import { postFractal } from './request.ts'
+import { showFractal } from './show.ts'
+import { getMetrics, getStatus } from './status.ts'
+
+/** The api as a handler of requests, with no socket yet. */
+export function createApi(options: ApiOptions): Hono {
+  const api: Api = {
+    ...options,
+    logSpace: createLogSpace(),
+    freshness: createFreshness(
+      async () => (await readCheckpoint(options.db))?.seq ?? 0,
+      () => options.broker.isConnected(),
+    ),
+  }
+  const app = new Hono()
+
+  app.use(async (c, next) => {
+    const startedAt = performance.now()
+    const requestId = c.req.header('x-request-id')?.slice(0, 100) ?? v7()
+    await next()
+    c.header('X-Request-Id', requestId)
+    record(api, c, requestId, (performance.now() - startedAt) / 1000)
+  })
+  app.use(methodNotAllowed({ app, onMethodNotAllowed: (c, allow) => problemResponse(notAllowed(c, allow)) }))
+  app.use(async (c, next) => {
+    guard(c, api.host)
+    await next()
+  })
+
+  app.post('/v1/fractal', (c) => postFractal(api, c))
+  app.get('/v1/fractal', (c) => listFractals(api, c))
+  app.get('/v1/fractal/:uuid', (c) => showFractal(api, c))
+  app.delete('/v1/fractal/:uuid', (c) => deleteFractal(api, c))
+  app.get('/v1/fractal/:uuid/image', (c) => getImage(api, c))
+  app.post('/v1/fractal/:uuid/cancel', (c) => postCancel(api, c))
+  app.post('/v1/fractal/:uuid/retry', (c) => postRetry(api, c))
+  app.post('/v1/batch', (c) => postBatch(api, c))
+  app.get('/v1/status', (c) => getStatus(api, c))
+  app.get('/fractal/:uuid', (c) => getImage(api, c))
+
+  app.get('/healthz', getHealth)
+  app.get('/readyz', (c) => getReady(api, c))
+  app.get('/metrics', (c) => getMetrics(api, c))
+  app.get('/openapi.json', (c) => c.json(openApiDocument()))
+  app.get('/problems/:code', getProblem)
+
+  for (const path of PAGES) app.get(path, (c) => getGallery(api, c))
+  app.get('/docs', getDocs)
+  app.get('/docs/:file', getDocsFile)
+
+  app.notFound((c) =>
+    answerError(c, new FaafoError('not-found', `cannot answer '${c.req.path}': there is no such page`)),
+  )
+  app.onError((error, c) => answerError(c, error))
+  return app
+}
+
+const PAGES = ['/', '/index', '/index/:page{[1-9][0-9]{0,8}}']
+
+function notAllowed(c: Context, allow: string[]): FaafoError {
+  const { method, path } = c.req
+  // The original's workers delivered so.
+  const isResult = method === 'PUT' && path.startsWith('/v1/fractal/')
+  const hint = isResult ? 'results enter as events only, through the log' : `allowed are ${allow.join(', ')}`
+  return new FaafoError('method-not-allowed', `cannot ${method} '${path}': ${hint}`, { details: { allow } })
+}
+
+/** Problems for programs; for a browser that navigates, and there alone, a page. */
+function answerError(c: Context, error: unknown): Response | Promise<Response> {
+  const problem = problemResponse(error)
+  const isPerson = !c.req.path.startsWith('/v1/') && c.req.header('accept')?.startsWith('text/html')
+  return isPerson ? errorAnswer(c, error, problem) : problem
+}
+
+function record({ metrics, logger }: Api, c: Context, requestId: string, seconds: number): void {
+  const { method, path } = c.req
+  const { status } = c.res
+  // A path that nobody serves is no route: each would be a time series of its own.
+  const route = routePath(c, -1) === '/*' ? '(none)' : routePath(c, -1)
+  metrics.requests.observe({ route, method, status: String(status) }, seconds)
+  const bound = { requestId, method, path, status, ms: Math.round(seconds * 1000) }
+  if (status < 500) logger.debug(bound, 'answered')
+  else if (c.error instanceof FaafoError && status !== 500) {
+    logger.warn({ ...bound, code: c.error.code, reason: c.error.message }, 'answered')
+  } else logger.error({ ...bound, err: c.error }, 'answered')
+}

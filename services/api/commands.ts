@@ -1,0 +1,54 @@
+import type { Context } from 'hono'
+import { cursorOf } from '../../events/cursor.ts'
+import { FaafoError, isFaafoError } from '../../events/errors.ts'
+import { isFractal, type Task } from '../../events/task.ts'
+import type { Api } from './api.ts'
+import { shown } from './object.ts'
+import { traceOf } from './trace.ts'
+import { parseUuid, uuidOf } from './uuid.ts'
+import { change, writing } from './writing.ts'
+
+/** POST /v1/fractal/:uuid/cancel. Cancelling what is cancelled changes nothing. */
+export async function postCancel(api: Api, c: Context): Promise<Response> {
+  const fractal = uuidOf(c, 'cancel')
+  const command = { type: 'cancel', fractal, reason: 'asked for by a client' } as const
+  return changed(api, c, await writing(fractal, change(api, command, { traceparent: traceOf(c) })))
+}
+
+/** POST /v1/fractal/:uuid/retry. Of a completed one, only where its image is missing or damaged. */
+export async function postRetry(api: Api, c: Context): Promise<Response> {
+  const fractal = uuidOf(c, 'retry')
+  const task = await writing(fractal, api.log.load(fractal))
+  const key = isFractal(task) && task.status === 'completed' ? task.image?.imageKey : undefined
+  const imageLost = key !== undefined && !(await isSound(api, key))
+  const command = { type: 'retry', fractal, imageLost } as const
+  return changed(api, c, await writing(fractal, change(api, command, { traceparent: traceOf(c) })))
+}
+
+/** DELETE /v1/fractal/:uuid: 204, also where nothing was there. */
+export async function deleteFractal(api: Api, c: Context): Promise<Response> {
+  const fractal = parseUuid(c.req.param('uuid'))
+  if (fractal !== null) {
+    await writing(fractal, change(api, { type: 'delete', fractal }, { traceparent: traceOf(c) }))
+  }
+  return c.body(null, 204)
+}
+
+function changed(api: Api, c: Context, task: Task): Response {
+  if (!isFractal(task)) throw new FaafoError('removed', 'cannot show the fractal: it was deleted meanwhile')
+  c.header('Faafo-Cursor', cursorOf(task.last))
+  return c.json(shown(api, task))
+}
+
+/** Reads all of the stored bytes. Throws `storage-unavailable`. */
+async function isSound(api: Api, key: string): Promise<boolean> {
+  try {
+    const image = await api.images.get(key)
+    if (image === null) return false
+    for await (const _ of image.body as unknown as AsyncIterable<Uint8Array>);
+    return true
+  } catch (error) {
+    if (isFaafoError(error, 'image-damaged') || isFaafoError(error, 'image-lost')) return false
+    throw error
+  }
+}

@@ -1,0 +1,55 @@
+import type { Context } from 'hono'
+import { FaafoError } from '../../events/errors.ts'
+import { isLoopback } from '../platform/config.ts'
+import { mediaTypeOf } from './body.ts'
+
+/*
+ * What keeps other sites' pages from using this api behind a visitor's back. A page elsewhere can send requests to
+ * loopback addresses, bodyless or with a form's content type; it cannot leave out `Origin`, and a name of its own
+ * that it lets point to 127.0.0.1 shows in `Host`.
+ */
+
+const isSafe = (method: string) => method === 'GET' || method === 'HEAD' || method === 'OPTIONS'
+
+/** Throws `forbidden-origin` or `unsupported-media-type`. `listenHost` is the address that the api listens on. */
+export function guard(c: Context, listenHost: string): void {
+  if (isLoopback(listenHost)) requireOwnHost(c, listenHost)
+  if (isSafe(c.req.method)) return
+  requireOwnOrigin(c)
+  requireJson(c)
+}
+
+function requireOwnHost(c: Context, listenHost: string) {
+  const host = c.req.header('host') ?? new URL(c.req.url).host
+  const name = host
+    .replace(/:\d*$/, '')
+    .replace(/^\[(.*)\]$/, '$1')
+    .toLowerCase()
+  if (isLoopback(name) || name === listenHost) return
+  throw new FaafoError(
+    'forbidden-origin',
+    `cannot answer for the host '${host.slice(0, 100)}': this api serves this machine only, as localhost or ${listenHost}`,
+  )
+}
+
+function requireOwnOrigin(c: Context) {
+  const site = c.req.header('sec-fetch-site')
+  const origin = c.req.header('origin')
+  if (site !== undefined ? site === 'same-origin' || site === 'none' : origin === undefined) return
+  const host = c.req.header('host') ?? new URL(c.req.url).host
+  if (site === undefined && origin !== undefined && URL.canParse(origin) && new URL(origin).host === host) return
+  throw new FaafoError(
+    'forbidden-origin',
+    `cannot let a page of another site (${(origin ?? site ?? '').slice(0, 100)}) change anything here`,
+  )
+}
+
+function requireJson(c: Context) {
+  const hasBody = Number(c.req.header('content-length') ?? 0) > 0 || c.req.header('transfer-encoding') !== undefined
+  const type = mediaTypeOf(c)
+  if (type === 'application/json' || type === 'application/x-ndjson' || (type === null && !hasBody)) return
+  throw new FaafoError(
+    'unsupported-media-type',
+    `cannot read a body of type ${type ?? '(none given)'}: send it with content-type: application/json`,
+  )
+}

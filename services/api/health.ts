@@ -1,0 +1,98 @@
+import type { Context } from 'hono'
+import { type FaafoError, isFaafoError } from '../../events/errors.ts'
+import { isAtLeast } from '../platform/broker.ts'
+import { VERSION } from '../platform/identity.ts'
+import type { Api } from './api.ts'
+import { projectionHealth } from './projection.ts'
+import { readCheckpoint } from './reading.ts'
+import type { Ready } from './schemas.ts'
+import { withinTime } from './time-limit.ts'
+
+const CHECK_MS = 1_000
+/** First version that knows `sync_interval: always`. */
+const KNOWS_SYNC_ALWAYS = '2.10.0'
+
+type Health = Pick<Ready['database'], 'status' | 'reason'>
+
+/** GET /healthz: this process answers. */
+export const getHealth = (c: Context): Response => c.json({ status: 'ok' })
+
+/** GET /readyz: 200 while this api can append, 503 while not. What else is amiss only degrades it. */
+export async function getReady(api: Api, c: Context): Promise<Response> {
+  const [log, database, storage, projection] = await Promise.all([
+    logHealth(api),
+    healthOf(api, 'database', () => readCheckpoint(api.db)),
+    healthOf(api, 'storage', () => api.images.check()),
+    projectionHealth(api),
+  ])
+  const { version, durability } = brokerHealth(api)
+  const seen = api.live.workers().length
+  const parts = {
+    broker: { ...log, version, replicas: api.broker.replicas },
+    durability,
+    database,
+    storage: { ...storage, kind: api.images.kind },
+    projection,
+    workers: { ...(seen > 0 ? ok : degraded('no worker was heard of: requests wait')), seen },
+  }
+  const canAppend = log.status !== 'unavailable'
+  const isWell = Object.values(parts).every((part) => part.status === 'ok')
+  const status = canAppend ? (isWell ? 'ok' : 'degraded') : 'unavailable'
+  c.header('Cache-Control', 'no-store')
+  if (!canAppend) c.header('Retry-After', '1')
+  return c.json({ status, version: VERSION, ...parts } satisfies Ready, canAppend ? 200 : 503)
+}
+
+const ok: Health = { status: 'ok' }
+const degraded = (reason: string): Health => ({ status: 'degraded', reason })
+const unavailable = (reason: string): Health => ({ status: 'unavailable', reason })
+
+async function logHealth(api: Api): Promise<Health> {
+  const full = api.logSpace.problem()
+  if (full !== null) return unavailable(full)
+  try {
+    await withinTime(CHECK_MS, api.log.head(), () => new Error('no answer'))
+    return ok
+  } catch {
+    return unavailable(api.broker.isConnected() ? 'the stream does not answer' : 'there is no connection to the broker')
+  }
+}
+
+/** What an acknowledged append is worth. */
+function brokerHealth({ broker, syncInterval }: Api): { version: string | null; durability: Ready['durability'] } {
+  const version = broker.isConnected() ? (broker.nc().info?.version ?? null) : null
+  const fsync = syncInterval ?? null
+  if (fsync === 'always') {
+    if (version === null || isAtLeast(version, KNOWS_SYNC_ALWAYS)) return { version, durability: { ...ok, fsync } }
+    const reason = `nats-server ${version} cannot flush at every append, whatever is said of it: 2.10 or newer can`
+    return { version, durability: { ...degraded(reason), fsync: null } }
+  }
+  const lost = 'a power cut or a crash of the machine (not of the broker alone) can lose what was acknowledged since'
+  const reason =
+    fsync === null
+      ? `nobody said how often the broker flushes to its disk (NATS_SYNC_INTERVAL; its own default is every 2 minutes): ${lost}`
+      : `the broker flushes to its disk every ${fsync}: ${lost}`
+  if (broker.replicas >= 3) {
+    return {
+      version,
+      durability: { ...ok, fsync, reason: `${reason}, on most of ${broker.replicas} replicas at once` },
+    }
+  }
+  return { version, durability: { ...degraded(reason), fsync } }
+}
+
+async function healthOf(api: Api, what: 'database' | 'storage', check: () => Promise<unknown>): Promise<Health> {
+  try {
+    await withinTime(CHECK_MS, check(), () => new Error('no answer'))
+    return ok
+  } catch (error) {
+    if (!isFaafoError(error)) return degraded(`the ${what} does not answer`)
+    api.logger.debug({ err: error }, `${what} degraded`)
+    return degraded(reasons[error.code] ?? `the ${what} cannot be reached`)
+  }
+}
+
+const reasons: Partial<Record<FaafoError['code'], string>> = {
+  'storage-full': 'the storage is full',
+  'storage-unavailable': 'the storage cannot be written',
+}

@@ -1,0 +1,89 @@
+import { and, asc, gt } from 'drizzle-orm'
+import type { Context } from 'hono'
+import { FaafoError } from '../../events/errors.ts'
+import { invalidRequest } from '../../events/fractal.ts'
+import { fractalOf } from '../platform/fractal-row.ts'
+import { fractal } from '../platform/schema.ts'
+import type { Api } from './api.ts'
+import { shown } from './object.ts'
+import { parseQ, type Q } from './q.ts'
+import { awaitFresh, checkedCursor, query } from './reading.ts'
+import { countRows, selectRows, streamRows } from './rows.ts'
+import { type FractalPage, type KeysetPage, type ListQuery, listQuerySchema, MOST_KEYSET_RESULTS } from './schemas.ts'
+
+const PAGE = 10
+/** Larger pages are streamed. */
+const MOST_AT_ONCE = 1_000
+
+/** GET /v1/fractal */
+export async function listFractals(api: Api, c: Context): Promise<Response> {
+  const parsed = listQuerySchema.safeParse(c.req.query())
+  if (!parsed.success) throw invalidRequest('list fractals', parsed.error)
+  const asked = parsed.data
+  const q = parseQ(asked.q)
+  if (asked.after !== undefined) requireKeyset(asked, q)
+  await awaitFresh(api, c)
+  if (asked.after !== undefined) return listAfter(api, c, asked, asked.after, q)
+  if (q.single) return c.json(await single(api, q))
+  return listPage(api, c, asked, q)
+}
+
+async function listPage(api: Api, c: Context, { page = 1, results_per_page = PAGE }: ListQuery, q: Q) {
+  const all = results_per_page === -1
+  const begin = all ? 0 : (page - 1) * results_per_page
+  const rest = Math.max(0, (q.limit ?? Number.POSITIVE_INFINITY) - begin)
+  const window = { offset: q.offset + begin, limit: all ? rest : Math.min(results_per_page, rest) }
+  if (!(window.limit <= MOST_AT_ONCE)) return streamRows(api, q, window, { page: all ? 1 : page, results_per_page })
+  const [rows, num_results] = await query('list fractals', () =>
+    Promise.all([selectRows(api.db, q, window), countRows(api.db, q)]),
+  )
+  return c.json({
+    num_results,
+    objects: rows.map((row) => shown(api, fractalOf(row))),
+    page: all ? 1 : page,
+    total_pages: all ? Math.min(1, num_results) : Math.ceil(num_results / results_per_page),
+  } satisfies FractalPage)
+}
+
+/** As the original: the object itself, or 400 with one of two messages. */
+async function single(api: Api, q: Q) {
+  const window = { offset: q.offset, limit: Math.min(2, q.limit ?? 2) }
+  const [row, second] = await query('find the fractal', () => selectRows(api.db, q, window))
+  if (row && !second) return shown(api, fractalOf(row))
+  const message = row ? 'Multiple results found' : 'No result found'
+  throw new FaafoError('query-result', `cannot answer with a single fractal: ${message.toLowerCase()}`, {
+    details: { message },
+  })
+}
+
+function requireKeyset({ page, results_per_page, limit }: ListQuery, q: Q) {
+  const refuse = (reason: string) => {
+    throw new FaafoError('invalid-request', `cannot list fractals after a cursor: ${reason}`)
+  }
+  if (page !== undefined) refuse('give page or after, not both')
+  if (q.orderBy.length > 0 || q.offset > 0 || q.limit !== undefined || q.single)
+    refuse('of q only filters go with after')
+  const size = limit ?? results_per_page ?? PAGE
+  if (size < 1 || size > MOST_KEYSET_RESULTS) refuse(`results_per_page goes from 1 to ${MOST_KEYSET_RESULTS}`)
+}
+
+/** A keyset page neither skips nor repeats what stands in the tables: sequences only grow. */
+async function listAfter(api: Api, c: Context, asked: ListQuery, after: string, q: Q): Promise<Response> {
+  const size = asked.limit ?? asked.results_per_page ?? PAGE
+  const { seq } = await checkedCursor(api, after)
+  const found = await query('list fractals', () =>
+    api.db
+      .select()
+      .from(fractal)
+      .where(and(q.where, gt(fractal.firstSeq, seq)))
+      .orderBy(asc(fractal.firstSeq))
+      .limit(size + 1),
+  )
+  const objects = found.slice(0, size).map((row) => shown(api, fractalOf(row)))
+  const next = found.length > size ? (objects.at(-1)?.cursor ?? null) : null
+  if (next !== null) {
+    const query = new URLSearchParams({ after: next, results_per_page: String(size), ...(asked.q && { q: asked.q }) })
+    c.header('Link', `</v1/fractal?${query}>; rel="next"`)
+  }
+  return c.json({ objects, next } satisfies KeysetPage)
+}

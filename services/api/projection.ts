@@ -1,0 +1,38 @@
+import { FaafoError, isFaafoError } from '../../events/errors.ts'
+import type { Api } from './api.ts'
+import { readCheckpoint } from './reading.ts'
+import type { Ready } from './schemas.ts'
+import { withinTime } from './time-limit.ts'
+
+/** Longer than this is no hiccup. */
+const LAG_DEGRADED_S = 5
+const MEASURE_MS = 1_500
+
+type Projection = Ready['projection']
+
+/** How far the tables are behind the log. Never throws: what keeps it from telling is the reason. */
+export async function projectionHealth(api: Api): Promise<Projection> {
+  try {
+    return await withinTime(MEASURE_MS, measure(api), () => new FaafoError('log-unavailable', 'too late'))
+  } catch (error) {
+    const reason = isFaafoError(error) ? reasonOf(error) : 'it cannot be told'
+    if (!isFaafoError(error)) api.logger.error({ err: error }, 'projection lag not known')
+    return { status: 'degraded', reason, seq: null, lag_events: null, lag_seconds: null }
+  }
+}
+
+const reasonOf = (error: FaafoError) =>
+  error.code === 'database-unavailable' ? 'the database cannot be reached' : 'the log cannot be reached'
+
+async function measure({ db, log }: Api): Promise<Projection> {
+  const [row, head] = await Promise.all([readCheckpoint(db), log.head()])
+  const seq = row?.seq ?? 0
+  const lag_events = Math.max(0, head.lastSeq - seq)
+  const next = lag_events > 0 ? await log.at(seq + 1) : null
+  const lag_seconds = next ? Math.max(0, (Date.now() - next.recordedAt) / 1000) : 0
+  const known = { seq, lag_events, lag_seconds }
+  if (row?.halted) return { ...known, status: 'degraded', reason: `the projector halted: ${row.halted}` }
+  if (lag_seconds <= LAG_DEGRADED_S) return { ...known, status: 'ok' }
+  const reason = `the tables are ${lag_events} events and ${Math.round(lag_seconds)} s behind the log`
+  return { ...known, status: 'degraded', reason }
+}

@@ -1,0 +1,160 @@
+import {
+  and,
+  asc,
+  desc,
+  eq,
+  gt,
+  gte,
+  inArray,
+  isNotNull,
+  isNull,
+  like,
+  lt,
+  lte,
+  ne,
+  notInArray,
+  type SQL,
+  sql,
+} from 'drizzle-orm'
+import { z } from 'zod'
+import { FaafoError } from '../../events/errors.ts'
+import { invalidRequest } from '../../events/fractal.ts'
+import { fractal } from '../platform/schema.ts'
+import { type Field, fieldNamed, parseValue } from './fields.ts'
+
+/*
+ * The original's query language (Flask-Restless 0.x) in the `q` parameter:
+ *
+ *   {"filters": [{"name": "width", "op": "ge", "val": 512}, {"name": "xa", "op": "<", "field": "xb"}],
+ *    "order_by": [{"field": "duration", "direction": "desc"}], "limit": 10, "offset": 20, "single": false}
+ */
+
+const operators = {
+  eq: ['==', 'eq', 'equals', 'equals_to'],
+  ne: ['!=', 'neq', 'does_not_equal', 'not_equal_to'],
+  gt: ['>', 'gt'],
+  lt: ['<', 'lt'],
+  ge: ['>=', 'ge', 'gte', 'geq'],
+  le: ['<=', 'le', 'lte', 'leq'],
+  in: ['in'],
+  not_in: ['not_in'],
+  is_null: ['is_null'],
+  is_not_null: ['is_not_null'],
+  like: ['like'],
+} as const
+type Operator = keyof typeof operators
+
+const operatorOf = new Map<string, Operator>(
+  Object.entries(operators).flatMap(([operator, names]) => names.map((name) => [name, operator as Operator] as const)),
+)
+const comparisons = { eq, ne, gt, lt, ge: gte, le: lte } as const
+
+const count = z.int().min(0)
+const qSchema = z.strictObject({
+  filters: z
+    .array(
+      z.strictObject({
+        name: z.string(),
+        op: z.string().refine((op) => operatorOf.has(op), {
+          error: `there is no such operator; there are ${[...operatorOf.keys()].join(' ')}`,
+        }),
+        val: z.unknown().optional(),
+        field: z.string().optional(),
+      }),
+    )
+    .max(100)
+    .default([]),
+  order_by: z
+    .array(z.strictObject({ field: z.string(), direction: z.enum(['asc', 'desc']).default('asc') }))
+    .max(20)
+    .default([]),
+  limit: count.optional(),
+  offset: count.default(0),
+  single: z.boolean().default(false),
+})
+type Filter = z.output<typeof qSchema>['filters'][number]
+
+export type Q = {
+  /** undefined: everything. */
+  where: SQL | undefined
+  /** Empty: the order of creation. */
+  orderBy: SQL[]
+  limit: number | undefined
+  offset: number
+  single: boolean
+}
+
+/** Throws `invalid-request` with a pointer into `q` for each mistake that can be told apart. */
+export function parseQ(text: string | undefined): Q {
+  if (text === undefined) return { where: undefined, orderBy: [], limit: undefined, offset: 0, single: false }
+  const parsed = qSchema.safeParse(parseText(text))
+  if (!parsed.success) throw invalidRequest('read q', parsed.error)
+  const { filters, order_by, limit, offset, single } = parsed.data
+  const orderBy = order_by.map(({ field, direction }, i) => {
+    const { column } = fieldNamed(field, `/order_by/${i}/field`)
+    return direction === 'desc' ? desc(column) : asc(column)
+  })
+  return {
+    where: and(...filters.map(conditionOf)),
+    orderBy: orderBy.length === 0 ? [] : [...orderBy, asc(fractal.firstSeq)],
+    limit,
+    offset,
+    single,
+  }
+}
+
+function parseText(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch (error) {
+    throw new FaafoError('invalid-request', 'cannot read q: it is not JSON', { cause: error })
+  }
+}
+
+function conditionOf(filter: Filter, index: number): SQL {
+  const at = `/filters/${index}`
+  const field = fieldNamed(filter.name, `${at}/name`)
+  const operator = operatorOf.get(filter.op) ?? 'eq'
+  if (filter.field !== undefined) {
+    if ('val' in filter) throw wrong(at, 'give val or field, not both')
+    return betweenFields(operator, field, fieldNamed(filter.field, `${at}/field`), at)
+  }
+  const { column } = field
+  const value = (given: unknown, place: string) => parseValue(field, given, place)
+  switch (operator) {
+    case 'is_null':
+      return isNull(column)
+    case 'is_not_null':
+      return isNotNull(column)
+    case 'in':
+    case 'not_in': {
+      if (!Array.isArray(filter.val)) throw wrong(`${at}/val`, `${filter.op} needs a list`)
+      const values = filter.val.map((item, i) => value(item, `${at}/val/${i}`))
+      return operator === 'in' ? inArray(column, values) : notInArray(column, values)
+    }
+    case 'like':
+      return likeness(field, filter.val, `${at}/val`)
+    default:
+      if (filter.val === undefined) throw wrong(at, `${filter.op} needs a val or a field`)
+      return comparisons[operator](column, value(filter.val, `${at}/val`))
+  }
+}
+
+function betweenFields(operator: Operator, left: Field, right: Field, at: string): SQL {
+  if (!(operator in comparisons)) throw wrong(`${at}/op`, 'two fields can be compared with == != > < >= <= only')
+  if (left.compares !== right.compares) throw wrong(`${at}/field`, 'these two fields cannot be compared')
+  return comparisons[operator as keyof typeof comparisons](left.column, right.column)
+}
+
+/** `%` stands for anything, `_` for one character, a backslash takes the meaning from the one after it. */
+function likeness({ column, kind }: Field, pattern: unknown, at: string): SQL {
+  if (kind !== 'text' && kind !== 'uuid') throw wrong(at, 'like is for texts')
+  if (typeof pattern !== 'string' || pattern.includes('\0')) throw wrong(at, 'like needs a text with % and _')
+  if (/(^|[^\\])(\\\\)*\\$/.test(pattern)) throw wrong(at, 'the pattern ends in a lone backslash')
+  return kind === 'uuid' ? sql`${column}::text like ${pattern}` : like(column, pattern)
+}
+
+const wrong = (pointer: string, detail: string) =>
+  new FaafoError('invalid-request', `cannot read q: ${pointer.slice(1)}: ${detail}`, {
+    details: { errors: [{ pointer, detail }] },
+  })

@@ -1,0 +1,76 @@
+import { asc, count, eq } from 'drizzle-orm'
+import type { Context } from 'hono'
+import { FaafoError } from '../../events/errors.ts'
+import type { Status as FractalStatus } from '../../events/task.ts'
+import { VERSION } from '../platform/identity.ts'
+import { type QueueDepth, readQueueDepth } from '../platform/queue.ts'
+import { fractal } from '../platform/schema.ts'
+import type { Api } from './api.ts'
+import { projectionHealth } from './projection.ts'
+import { query } from './reading.ts'
+import type { Status } from './schemas.ts'
+import { withinTime } from './time-limit.ts'
+
+const BROKER_MS = 1_000
+
+/** GET /v1/status */
+export async function getStatus(api: Api, c: Context): Promise<Response> {
+  const [depth, oldest, projection] = await Promise.all([
+    queueDepth(api).catch(unknown),
+    oldestWaiting(api).catch(unknown),
+    projectionHealth(api),
+  ])
+  const workers = api.live.workers().map(({ id: _, ...worker }) => worker)
+  return c.json({
+    version: VERSION,
+    queue: {
+      depth: depth === null ? null : depth.waiting + depth.inHand,
+      waiting: depth?.waiting ?? null,
+      in_hand: depth?.inHand ?? null,
+      oldest_waiting: oldest,
+    },
+    workers,
+    projection,
+  } satisfies Status)
+}
+
+/** GET /metrics, for Prometheus. What cannot be had just now is NaN. */
+export async function getMetrics(api: Api, c: Context): Promise<Response> {
+  const { metrics } = api
+  const [depth, projection] = await Promise.all([queueDepth(api).catch(unknown), projectionHealth(api)])
+  metrics.queueDepth.set(depth ? depth.waiting + depth.inHand : Number.NaN)
+  metrics.workers.set(api.live.workers().length)
+  metrics.lagEvents.set(projection.lag_events ?? Number.NaN)
+  metrics.lagSeconds.set(projection.lag_seconds ?? Number.NaN)
+  return c.body(await metrics.registry.metrics(), 200, { 'content-type': metrics.registry.contentType })
+}
+
+const unknown = () => null
+
+/** From the workers' consumer; before there was a worker, from the table. */
+async function queueDepth(api: Api): Promise<QueueDepth> {
+  const late = () => new FaafoError('log-unavailable', 'cannot read the queue: the broker did not answer')
+  const depth = await withinTime(BROKER_MS, readQueueDepth(api.broker), late)
+  return depth ?? { waiting: await countOf(api, 'requested'), inHand: 0 }
+}
+
+async function countOf({ db }: Api, status: FractalStatus): Promise<number> {
+  const [row] = await query('count fractals', () =>
+    db.select({ n: count() }).from(fractal).where(eq(fractal.status, status)),
+  )
+  return row?.n ?? 0
+}
+
+async function oldestWaiting({ db }: Api): Promise<Status['queue']['oldest_waiting']> {
+  const [row] = await query('read the queue', () =>
+    db
+      .select({ uuid: fractal.uuid, requestedAt: fractal.requestedAt })
+      .from(fractal)
+      .where(eq(fractal.status, 'requested'))
+      .orderBy(asc(fractal.firstSeq))
+      .limit(1),
+  )
+  if (!row) return null
+  const seconds = Math.max(0, (Date.now() - row.requestedAt.getTime()) / 1000)
+  return { uuid: row.uuid, created_at: row.requestedAt.toISOString(), seconds }
+}

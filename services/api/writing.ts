@@ -1,0 +1,87 @@
+import { FaafoError, isFaafoError } from '../../events/errors.ts'
+import type { NewEvent } from '../../events/events.ts'
+import { type Command, decide, evolve, isFractal, type Task } from '../../events/task.ts'
+import { identify } from '../platform/identity.ts'
+import type { Appended } from '../platform/log.ts'
+import type { Api } from './api.ts'
+import { withinTime } from './time-limit.ts'
+
+/** Every answer to a write is there within two seconds, whatever the broker does. */
+const WRITE_MS = 1_800
+const APPEND_MS = 1_200
+/** Decisions made anew after a lost race, each on what the winner left. */
+const TRIES = 5
+
+export type Links = { traceparent?: string | undefined; correlationid?: string; causationid?: string }
+
+/** Appends with this api as the source, and remembers the position for the reads that follow. */
+export async function append(api: Api, event: NewEvent, { traceparent, ...links }: Links): Promise<Appended> {
+  const identified = identify(event, api.source, { ...links, ...(traceparent && { traceparent }) })
+  try {
+    const appended = await api.log.append(identified, { withinMs: APPEND_MS })
+    api.freshness.wrote(appended.event.seq)
+    api.logSpace.found()
+    if (appended.won) api.metrics.appended.inc({ type: event.type })
+    return appended
+  } catch (error) {
+    if (isFaafoError(error, 'log-full')) api.logSpace.missed(error.message)
+    throw error
+  }
+}
+
+/** One write, answered in time; where the log is away the error names the uuid to repeat it with. */
+export async function writing<T>(uuid: string, work: Promise<T>): Promise<T> {
+  const late = () =>
+    new FaafoError(
+      'log-unavailable',
+      `cannot be sure that fractal '${uuid}' was changed: the broker did not confirm it in time; repeat the request with the same uuid`,
+    )
+  try {
+    return await withinTime(WRITE_MS, work, late)
+  } catch (error) {
+    if (!isFaafoError(error, 'log-unavailable') || error.details.uuid !== undefined) throw error
+    throw new FaafoError(error.code, error.message, { cause: error.cause, details: { ...error.details, uuid } })
+  }
+}
+
+/**
+ * Carries a command out and resolves to the state that it led to. Lost races are decided anew.
+ * Throws what `decide` throws, and `log-unavailable`.
+ */
+export async function change(api: Api, command: Exclude<Command, { type: 'request' }>, links: Links): Promise<Task> {
+  const uuid = command.fractal
+  for (let tries = 0; tries < TRIES; tries++) {
+    const task = await api.log.load(uuid)
+    const decided = decide(command, task)
+    if (isFractal(task)) api.freshness.wrote(task.last.seq)
+    const after = await appendAll(api, task, decided, links)
+    if (after === null) continue
+    // Read again for the broker's times; where that fails all is done nevertheless.
+    return decided.length > 0 && isFractal(after) ? api.log.load(uuid).catch(() => after) : after
+  }
+  throw new FaafoError(
+    'log-unavailable',
+    `cannot ${command.type} fractal '${uuid}': others kept changing it; try again`,
+    {
+      details: { uuid },
+    },
+  )
+}
+
+/** The state after all of them; null as soon as another event is found in the place of one. */
+async function appendAll(api: Api, task: Task, decided: NewEvent[], links: Links): Promise<Task | null> {
+  let after = task
+  let causationid = isFractal(task) ? task.last.id : undefined
+  const correlationid = isFractal(task) ? task.first.id : undefined
+  for (const event of decided) {
+    const appended = await append(api, event, {
+      ...links,
+      ...(correlationid && { correlationid }),
+      ...(causationid && { causationid }),
+    })
+    if (!appended.won) return null
+    causationid = appended.event.id
+    after = evolve(after, appended.event)
+  }
+  return after
+}

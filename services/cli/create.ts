@@ -1,0 +1,137 @@
+import { randomUUID } from 'node:crypto'
+import type { Command } from 'commander'
+import { isFaafoError } from '../../events/errors.ts'
+import type { FractalRequest } from '../../events/fractal.ts'
+import type { FractalObject } from './client.ts'
+import { addOutputOption, type OutputOption } from './output.ts'
+import type { Plan } from './random-request.ts'
+import { inSession, type Session, type Surroundings, usageError } from './session.ts'
+
+/** Requests that are on their way at the same time. */
+const LANES = 8
+
+const whats: [name: string, what: string, bounds: string][] = [
+  ['height', 'pixels', '256 to 1024'],
+  ['width', 'pixels', '256 to 1024'],
+  ['iterations', 'iterations per pixel', '128 to 512'],
+  ['xa', 'real part at the left edge', '-1 to -4'],
+  ['xb', 'real part at the right edge', '1 to 4'],
+  ['ya', 'imaginary part at the top edge', '-0.5 to -3'],
+  ['yb', 'imaginary part at the bottom edge', '0.5 to 3'],
+  ['tasks', 'how many fractals', '1 to 10'],
+]
+
+type Options = OutputOption & { wait?: boolean } & Record<string, string | boolean | undefined>
+
+export function addCreate(program: Command, surroundings: Surroundings): void {
+  const command = program
+    .command('create')
+    .summary('request fractals')
+    .description(
+      'Requests fractals. What is not given is drawn at random for each of them, between --min-X and --max-X.\nPrints the uuids; with --wait the table of the fractals once they are finished.',
+    )
+  for (const [name, what, bounds] of whats) command.option(`--${name} <n>`, `${what} (default: random, ${bounds})`)
+  command
+    .option('--cx <n>', 'real part of the Julia constant; with --cy (default: chosen by the api)')
+    .option('--cy <n>', 'imaginary part of the Julia constant; with --cx')
+  for (const [name] of whats) {
+    command.option(`--min-${name} <n>`, `lower bound where ${name} is random`)
+    command.option(`--max-${name} <n>`, `upper bound where ${name} is random`)
+  }
+  command.option('--wait', 'wait until all are finished; exit code 1 where one failed')
+  addOutputOption(command)
+    .addHelpText(
+      'after',
+      `
+Examples:
+  $ faafo create                                    1 to 10 random fractals
+  $ faafo create --tasks 3 --wait                   three, with progress, until they are finished
+  $ faafo create --height 9999 --width 9999 --tasks 5
+  $ faafo create --tasks 1 --xa -1.5 --xb 1.5 --cx -0.8 --cy 0.156
+  $ faafo create --min-iterations 1000 --max-iterations 5000`,
+    )
+    .action((options: Options, self: Command) => inSession(self, surroundings, (session) => create(session, options)))
+}
+
+async function create(session: Session, options: Options): Promise<void> {
+  const { drawRequest, drawTasks, planOf } = await import('./random-request.ts')
+  const plan = orUsageError(() => planOf(optionTexts(options)))
+  const tasks = drawTasks(plan, Math.random)
+  session.say(`generating ${tasks} task(s)`)
+  const requests = Array.from({ length: tasks }, () => ({ uuid: randomUUID(), ...drawRequest(plan, Math.random) }))
+  const created = await requestAll(session, requests, (uuid) =>
+    options.wait || options.output === 'json' ? undefined : session.print(`${uuid}\n`),
+  )
+  const fractals = options.wait ? await waitForAll(session, created) : created
+  if (options.output === 'json') await session.printJson(fractals)
+  else if (options.wait) await session.print((await import('./table.ts')).fractalsTable(fractals))
+}
+
+/** Sends them all, in the order given but several at a time; those that are refused are reported. */
+async function requestAll(
+  session: Session,
+  requests: readonly FractalRequest[],
+  onCreated: (uuid: string) => Promise<void> | undefined,
+): Promise<FractalObject[]> {
+  const { client, signal } = session
+  const answers: (FractalObject | undefined)[] = []
+  const entries = requests.entries()
+  const lane = async () => {
+    for (const [i, request] of entries) {
+      try {
+        const fractal = await client.request(request, { signal })
+        answers[i] = fractal
+        session.detail(
+          `requested ${fractal.uuid}: ${request.width} x ${request.height}, ${request.iterations} iterations`,
+        )
+        await onCreated(fractal.uuid)
+      } catch (error) {
+        session.report(error)
+      }
+    }
+  }
+  await Promise.all(Array.from({ length: LANES }, lane))
+  return answers.filter((fractal) => fractal !== undefined)
+}
+
+async function waitForAll(session: Session, created: readonly FractalObject[]): Promise<FractalObject[]> {
+  const { client, signal, stderr } = session
+  const known = new Map(created.map((fractal) => [fractal.uuid, fractal]))
+  const removed: string[] = []
+  const { createProgressReport } = await import('./progress-report.ts')
+  const report = createProgressReport(stderr)
+  try {
+    for await (const sighting of client.watch(known.keys(), { signal })) {
+      for (const fractal of sighting.objects) known.set(fractal.uuid, fractal)
+      for (const uuid of sighting.removed) known.delete(uuid)
+      removed.push(...sighting.removed)
+      report.update([...known.values()], removed.length)
+    }
+  } finally {
+    report.stop()
+    if (signal.aborted) session.say('stopped waiting; what was requested is rendered all the same')
+  }
+  for (const uuid of removed) session.report(new Error(`fractal '${uuid}' was deleted`))
+  for (const { uuid, status, error } of known.values()) {
+    if (status === 'completed') continue
+    session.report(new Error(`fractal '${uuid}' ${status}${error ? `: ${error.message} (${error.code})` : ''}`))
+  }
+  return [...known.values()]
+}
+
+/** Commander's camel case back to the names as they are typed. */
+function optionTexts(options: Options): Record<string, string> {
+  const texts: Record<string, string> = {}
+  for (const [name, value] of Object.entries(options)) {
+    if (typeof value === 'string') texts[name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)] = value
+  }
+  return texts
+}
+
+function orUsageError(plan: () => Plan): Plan {
+  try {
+    return plan()
+  } catch (error) {
+    throw isFaafoError(error, 'invalid-request') ? usageError(error.message) : error
+  }
+}

@@ -1,0 +1,79 @@
+import { Command, CommanderError } from 'commander'
+import { addCreate } from './create.ts'
+import { addGet } from './get.ts'
+import { addLifecycle } from './lifecycle.ts'
+import { addList } from './list.ts'
+import { addReplay } from './replay.ts'
+import { addServices } from './services.ts'
+import { DEFAULT_ENDPOINT, errorText, exitCodeOf, type Surroundings } from './session.ts'
+import { addShow } from './show.ts'
+import { addStatus } from './status.ts'
+
+/** Runs the command line with these arguments, the program's name apart; resolves to the exit code. */
+export async function runProgram(args: readonly string[], surroundings: Surroundings): Promise<number> {
+  const asksVersion = args.includes('--version') || args.includes('-V')
+  const version = asksVersion ? (await import('../platform/identity.ts')).VERSION : ''
+  try {
+    await createProgram(surroundings, version).parseAsync(args, { from: 'user' })
+    return 0
+  } catch (error) {
+    // commander has said its own errors itself
+    const said = error instanceof CommanderError && (error.code.startsWith('commander.') || error.message === '')
+    if (!said) surroundings.stderr.write(`${errorText(error, args.includes('--debug'))}\n`)
+    return exitCodeOf(error)
+  }
+}
+
+/**
+ * Every command. What one needs beyond this file is imported when it runs: the help and the reading commands must
+ * start fast.
+ */
+function createProgram(surroundings: Surroundings, version: string): Command {
+  const { stdout, stderr } = surroundings
+  const program = new Command('faafo')
+    .description('Fractal images on request: rendered by a crowd of workers, nothing ever lost.')
+    .version(version, '-V, --version', 'print the version')
+    .option('--endpoint-url <url>', `where the api is (default: FAAFO_ENDPOINT_URL, else ${DEFAULT_ENDPOINT})`)
+    .option('--verbose', 'say what is done')
+    .option('--debug', 'say every exchange with the api, and errors with their stack')
+    .helpOption('-h, --help', 'print help')
+    .helpCommand('help [command]', 'print help for a command')
+    .showSuggestionAfterError()
+    .exitOverride()
+    .configureOutput({
+      writeOut: (text) => void stdout.write(text),
+      writeErr: (text) => void stderr.write(text),
+      outputError(text, write) {
+        const line = text
+          .trim()
+          .replace(/^error: /, '')
+          .replace(/\.$/, '')
+        write(`faafo: ${line.replace(/\s*\n\s*/g, ' ')}; see faafo --help\n`)
+      },
+    })
+    .addHelpText(
+      'after',
+      `
+Examples:
+  $ faafo up                        everything on this machine; Ctrl-C stops it
+  $ faafo create --tasks 3 --wait   request three random fractals and wait for them
+  $ faafo list
+  $ faafo show UUID
+  $ faafo get UUID
+
+Environment: FAAFO_ENDPOINT_URL, FAAFO_API_KEY (sent as bearer token).
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 the api cannot be reached.`,
+    )
+
+  program.commandsGroup('Fractals:')
+  addCreate(program, surroundings)
+  addList(program, surroundings)
+  addShow(program, surroundings)
+  addGet(program, surroundings)
+  addLifecycle(program, surroundings)
+  addStatus(program, surroundings)
+  program.commandsGroup('Services:')
+  addServices(program, surroundings)
+  addReplay(program, surroundings)
+  return program
+}

@@ -1,0 +1,63 @@
+import type { Writable } from 'node:stream'
+import { SingleBar } from 'cli-progress'
+import type { FractalObject } from './client.ts'
+import { isFinished } from './watch.ts'
+
+export type ProgressReport = {
+  /** What is known now of all the fractals that are waited for. */
+  update(fractals: readonly FractalObject[], removed: number): void
+  /** Ends the bar and gives the terminal its cursor back. */
+  stop(): void
+}
+
+const LINE_EVERY_MS = 5_000
+
+/** A bar on a terminal; elsewhere a line now and then. */
+export const createProgressReport = (stderr: Writable & { isTTY?: boolean }): ProgressReport =>
+  stderr.isTTY ? barReport(stderr) : lineReport(stderr)
+
+/** `share`: of the work that is done, 0 to 1. */
+export function summaryOf(fractals: readonly FractalObject[], removed: number) {
+  const total = fractals.length + removed
+  const finished = fractals.filter(isFinished).length + removed
+  const failed = fractals.filter(({ status }) => status === 'failed').length
+  const done = fractals.reduce((sum, f) => sum + (isFinished(f) ? 1 : (f.progress ?? 0)), removed)
+  const text = `${finished} of ${total} finished${failed > 0 ? `, ${failed} failed` : ''}`
+  return { share: total === 0 ? 1 : done / total, finished, text }
+}
+
+function barReport(stderr: Writable): ProgressReport {
+  const bar = new SingleBar({
+    stream: stderr as NodeJS.WritableStream,
+    format: 'rendering [{bar}] {percentage} % | {text} | {duration_formatted}',
+    barCompleteChar: '#',
+    barIncompleteChar: '.',
+    hideCursor: true,
+    gracefulExit: false,
+  })
+  bar.start(1000, 0, { text: '' })
+  return {
+    update(fractals, removed) {
+      const { share, text } = summaryOf(fractals, removed)
+      bar.update(Math.floor(share * 1000), { text })
+    },
+    stop: () => bar.stop(),
+  }
+}
+
+function lineReport(stderr: Writable): ProgressReport {
+  let saidAt = Date.now()
+  let said = ''
+  return {
+    update(fractals, removed) {
+      const { share, finished, text } = summaryOf(fractals, removed)
+      const line = `rendering: ${Math.floor(share * 100)} %, ${text}`
+      const atEnd = finished === fractals.length + removed
+      if (line === said || (!atEnd && Date.now() - saidAt < LINE_EVERY_MS)) return
+      saidAt = Date.now()
+      said = line
+      stderr.write(`${line}\n`)
+    },
+    stop() {},
+  }
+}

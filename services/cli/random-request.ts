@@ -1,0 +1,93 @@
+import { z } from 'zod'
+import { FaafoError } from '../../events/errors.ts'
+import { type FractalRequest, fractalRequestSchema } from '../../events/fractal.ts'
+
+/*
+ * `faafo create` draws at random what it is not told, between --min-X and --max-X. The original program's bounds;
+ * those of real numbers may stand in either order.
+ */
+export const parameters = {
+  height: { min: 256, max: 1024, whole: true },
+  width: { min: 256, max: 1024, whole: true },
+  iterations: { min: 128, max: 512, whole: true },
+  xa: { min: -1, max: -4, whole: false },
+  xb: { min: 1, max: 4, whole: false },
+  ya: { min: -0.5, max: -3, whole: false },
+  yb: { min: 0.5, max: 3, whole: false },
+  tasks: { min: 1, max: 10, whole: true },
+} as const
+
+export type Parameter = keyof typeof parameters
+
+/** Both bounds are the given value where one was given. */
+export type Range = { min: number; max: number; whole: boolean }
+export type Plan = Record<Parameter, Range> & { cx?: number; cy?: number }
+
+const MAX_TASKS = 10_000
+const schemas = { ...fractalRequestSchema.shape, tasks: z.int().min(1).max(MAX_TASKS) }
+
+/**
+ * What to draw, from option values as typed, keyed by option names without dashes in front (`width`, `min-width`).
+ * Throws `invalid-request` that names every wrong option.
+ */
+export function planOf(given: Readonly<Record<string, string | undefined>>): Plan {
+  const problems: string[] = []
+
+  function number(option: string, schema: z.ZodType): number | undefined {
+    const text = given[option]
+    if (text === undefined) return undefined
+    const value = text.trim() === '' ? Number.NaN : Number(text)
+    const parsed = schema.safeParse(value)
+    if (parsed.success) return value
+    const wrong = Number.isNaN(value) ? 'expected a number' : parsed.error.issues[0]?.message
+    problems.push(`--${option} ${text}: ${wrong}`)
+    return undefined
+  }
+
+  const ranges = Object.entries(parameters).map(([name, { min, max, whole }]) => {
+    const schema = schemas[name as Parameter]
+    const exact = number(name, schema)
+    const bounds = [number(`min-${name}`, schema) ?? min, number(`max-${name}`, schema) ?? max] as const
+    if (whole && bounds[0] > bounds[1] && exact === undefined) {
+      problems.push(`--min-${name} ${bounds[0]} is greater than --max-${name} ${bounds[1]}`)
+    }
+    return [name, { min: exact ?? bounds[0], max: exact ?? bounds[1], whole }] as const
+  })
+  const cx = number('cx', z.number())
+  const cy = number('cy', z.number())
+  const plan = {
+    ...(Object.fromEntries(ranges) as Record<Parameter, Range>),
+    ...(cx !== undefined && { cx }),
+    ...(cy !== undefined && { cy }),
+  }
+  if (problems.length === 0) {
+    const { tasks: _, ...largest } = drawAll(plan, () => 1 - Number.EPSILON)
+    const parsed = fractalRequestSchema.safeParse(largest)
+    for (const issue of parsed.error?.issues ?? []) problems.push(`--${issue.path.join('.')}: ${issue.message}`)
+  }
+  if (problems.length > 0) {
+    throw new FaafoError('invalid-request', `cannot create fractals: ${problems.join('; ')}`, { details: { problems } })
+  }
+  return plan
+}
+
+/** `random` yields numbers from 0 to below 1. */
+export const drawTasks = (plan: Plan, random: () => number): number => draw(plan.tasks, random)
+
+export function drawRequest(plan: Plan, random: () => number): FractalRequest {
+  const { tasks: _, ...request } = drawAll(plan, random)
+  return request
+}
+
+function drawAll(plan: Plan, random: () => number) {
+  const { cx, cy } = plan
+  const drawn = Object.keys(parameters).map((name) => [name, draw(plan[name as Parameter], random)] as const)
+  return {
+    ...(Object.fromEntries(drawn) as Record<Parameter, number>),
+    ...(cx !== undefined && { cx }),
+    ...(cy !== undefined && { cy }),
+  }
+}
+
+const draw = ({ min, max, whole }: Range, random: () => number): number =>
+  whole ? min + Math.floor(random() * (max - min + 1)) : min + random() * (max - min)

@@ -1,0 +1,80 @@
+import { type Command, Option } from 'commander'
+import { inSession, type Session, type Surroundings } from './session.ts'
+
+type Service = { name: string; summary: string; description: string; run: () => Promise<unknown> }
+
+/** Each main.ts runs when it is imported, takes the signals itself and ends the process. */
+const services: Service[] = [
+  {
+    name: 'up',
+    summary: 'run everything on this machine',
+    description:
+      'Runs everything on this machine: an embedded broker and database (unless NATS_URL or DATABASE_URL name others), the api, workers and the projector. Ctrl-C stops it all.',
+    run: () => import('../up/main.ts'),
+  },
+  {
+    name: 'api',
+    summary: 'run one api',
+    description: 'Runs one api on HOST and PORT, against NATS_URL, DATABASE_URL and STORAGE_URL.',
+    run: () => import('../api/main.ts'),
+  },
+  {
+    name: 'worker',
+    summary: 'run one worker',
+    description: 'Runs one worker with RENDER_THREADS threads, against NATS_URL and STORAGE_URL.',
+    run: () => import('../worker/main.ts'),
+  },
+  {
+    name: 'projector',
+    summary: 'run one projector',
+    description: 'Runs one projector, against NATS_URL and DATABASE_URL. A second one is a standby.',
+    run: () => import('../projector/main.ts'),
+  },
+]
+
+const examples: Record<string, string> = {
+  up: '$ faafo up\n  $ PORT=8090 DATA_DIR=/var/lib/faafo WORKERS=2 faafo up',
+  api: '$ NATS_URL=nats://broker:4222 DATABASE_URL=postgres://faafo:secret@db/faafo STORAGE_URL=nats-object:images faafo api',
+  worker: '$ NATS_URL=nats://broker:4222 STORAGE_URL=nats-object:images WORKER_NAME=worker-1 faafo worker',
+  projector: '$ NATS_URL=nats://broker:4222 DATABASE_URL=postgres://faafo:secret@db/faafo faafo projector',
+}
+
+/** `up`, `api`, `worker`, `projector` and `migrate`. */
+export function addServices(program: Command, surroundings: Surroundings): void {
+  for (const { name, summary, description, run } of services) {
+    program
+      .command(name)
+      .summary(summary)
+      .description(description)
+      .addOption(new Option('--supervised', 'end when standard input does').hideHelp())
+      .addHelpText('after', `\nExamples:\n  ${examples[name]}`)
+      .action(async () => {
+        await run()
+      })
+  }
+  program
+    .command('migrate')
+    .summary("bring the database to this version's schema")
+    .description(
+      "Brings the database of DATABASE_URL, or of the faafo up that runs on DATA_DIR, to this version's schema. The projector does so by itself when it starts.",
+    )
+    .addHelpText(
+      'after',
+      '\nExamples:\n  $ faafo migrate\n  $ DATABASE_URL=postgres://faafo:secret@db/faafo faafo migrate',
+    )
+    .action((_options: unknown, self: Command) => inSession(self, surroundings, migrate))
+}
+
+async function migrate({ env, say }: Session): Promise<void> {
+  const { findInstallation } = await import('./installation.ts')
+  const { openDatabase } = await import('../platform/database.ts')
+  const { migrateDatabase } = await import('../platform/migrate.ts')
+  const installation = await findInstallation(env)
+  const database = openDatabase(installation.databaseUrl(), { max: 1, name: 'faafo migrate' })
+  try {
+    await migrateDatabase(database.db)
+  } finally {
+    await database.close()
+  }
+  say('the database is up to date')
+}

@@ -1,0 +1,154 @@
+import { once } from 'node:events'
+import process from 'node:process'
+import type { Writable } from 'node:stream'
+import { type Command, CommanderError } from 'commander'
+import { FaafoError, isFaafoError, messageOf } from '../../events/errors.ts'
+import { type Client, createClient } from './client.ts'
+
+/** What one run of the program stands in. */
+export type Surroundings = {
+  env: Readonly<Record<string, string | undefined>>
+  stdout: Writable
+  stderr: Writable & { isTTY?: boolean }
+}
+
+/** What a command works with while it runs. Results go to stdout, everything else is a line on stderr. */
+export type Session = Surroundings & {
+  /** Fires on Ctrl-C and on SIGTERM. */
+  signal: AbortSignal
+  client: Client
+  /** Writes to stdout; resolves once there is room for more. */
+  print(text: string | Uint8Array): Promise<void>
+  printJson(value: unknown): Promise<void>
+  say(line: string): void
+  /** Said under `--verbose` and `--debug` only. */
+  detail(line: string): void
+  /** Says an error that does not end the command, which fails in the end. Throws it again where nothing answers. */
+  report(error: unknown): void
+}
+
+export const DEFAULT_ENDPOINT = 'http://127.0.0.1:8080'
+const SIGNALS = { SIGINT: 130, SIGTERM: 143 } as const
+
+/** Runs a command's action; throws a CommanderError where the exit code is not 0. */
+export async function inSession(
+  command: Command,
+  surroundings: Surroundings,
+  act: (session: Session) => Promise<void>,
+): Promise<void> {
+  const { env, stdout, stderr } = surroundings
+  const { endpointUrl, verbose, debug } = command.optsWithGlobals<GlobalOptions>()
+  const say = (line: string) => void stderr.write(`${line}\n`)
+  let failed: number | undefined
+  let interrupted: number | undefined
+  const controller = new AbortController()
+  const listeners = Object.entries(SIGNALS).map(([name, code]) => {
+    const onSignal = () => {
+      interrupted = code
+      controller.abort()
+    }
+    process.once(name, onSignal)
+    return () => process.off(name, onSignal)
+  })
+  try {
+    await act({
+      ...surroundings,
+      signal: controller.signal,
+      client: clientFor(endpointUrl ?? (env.FAAFO_ENDPOINT_URL || DEFAULT_ENDPOINT), env, debug ? say : undefined),
+      async print(text) {
+        if (!stdout.write(text)) await once(stdout, 'drain')
+      },
+      async printJson(value) {
+        if (!stdout.write(`${JSON.stringify(value, null, 2)}\n`)) await once(stdout, 'drain')
+      },
+      say,
+      detail: (line) => (verbose || debug) && say(line),
+      report(error) {
+        if (controller.signal.aborted || isFaafoError(error, 'unreachable')) throw error
+        failed = exitCodeOf(error)
+        say(errorText(error, debug))
+      },
+    })
+  } catch (error) {
+    if (interrupted === undefined) throw error
+  } finally {
+    for (const remove of listeners) remove()
+  }
+  const code = interrupted ?? failed
+  if (code !== undefined) throw new CommanderError(code, 'faafo.ended', '')
+}
+
+export type GlobalOptions = { endpointUrl?: string; verbose?: boolean; debug?: boolean }
+
+function clientFor(endpoint: string, env: Surroundings['env'], log: ((line: string) => void) | undefined): Client {
+  const { FAAFO_API_KEY: apiKey } = env
+  try {
+    return createClient({
+      endpoint,
+      userAgent: 'faafo-cli',
+      ...(apiKey && { apiKey }),
+      ...(log && { fetch: loggingFetch(log) }),
+    })
+  } catch (error) {
+    throw isFaafoError(error, 'invalid-request') ? usageError(error.message) : error
+  }
+}
+
+const loggingFetch =
+  (log: (line: string) => void): typeof fetch =>
+  async (input, init) => {
+    const startedAt = performance.now()
+    const exchange = `${init?.method ?? 'GET'} ${String(input)}`
+    const took = () => `${(performance.now() - startedAt).toFixed(1)} ms`
+    try {
+      const response = await fetch(input, init)
+      log(`${exchange} ${response.status} ${took()}`)
+      return response
+    } catch (error) {
+      log(`${exchange} ${messageOf(error)} ${took()}`)
+      throw error
+    }
+  }
+
+/** A wrong command line: exit code 2. */
+export const usageError = (message: string): CommanderError => new CommanderError(2, 'faafo.usage', message)
+
+/** 1 failed, 2 usage, 3 unreachable. */
+export function exitCodeOf(error: unknown): number {
+  if (error instanceof CommanderError)
+    return error.code.startsWith('commander.') && error.exitCode !== 0 ? 2 : error.exitCode
+  if (isFaafoError(error, 'unreachable')) return 3
+  return isFaafoError(error, 'invalid-config') ? 2 : 1
+}
+
+/** One line; the whole stack with its causes under `--debug`. */
+export function errorText(error: unknown, debug = false): string {
+  if (debug && error instanceof Error && !(error instanceof CommanderError)) return stackOf(error)
+  const hint = error instanceof CommanderError && error.code === 'faafo.usage' ? '; see faafo --help' : ''
+  return `faafo: ${messageOf(error).replace(/\s*\n\s*/g, ' ')}${hint}`
+}
+
+const stackOf = (error: Error): string =>
+  `faafo: ${error.stack ?? error.message}${error.cause instanceof Error ? `\ncaused by ${stackOf(error.cause)}` : ''}`
+
+/** The answer about one fractal, where an unknown one reads as it always did. */
+export async function about<T>(uuid: string, answer: Promise<T>): Promise<T> {
+  try {
+    return await answer
+  } catch (error) {
+    if (!isFaafoError(error, 'not-found') && !isFaafoError(error, 'removed')) throw error
+    const why = error.code === 'removed' ? ': it was deleted' : ''
+    throw new FaafoError(error.code, `fractal '${uuid}' not found${why}`, { cause: error, details: error.details })
+  }
+}
+
+const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/
+
+/** A uuid argument in lower case. Throws a usage error. */
+export function parseUuid(text: string): string {
+  const uuid = text.toLowerCase()
+  if (!UUID.test(uuid)) {
+    throw usageError(`cannot read '${text}' as a uuid: expected one such as 0f5b0d5c-8f5e-4c1e-9f0b-3f1f6f2a7c11`)
+  }
+  return uuid
+}

@@ -1,0 +1,28 @@
+import type { Command } from 'commander'
+import { addOutputOption, type OutputOption } from './output.ts'
+import { about, inSession, parseUuid, type Session, type Surroundings } from './session.ts'
+
+export function addShow(program: Command, surroundings: Surroundings): void {
+  const command = program
+    .command('show')
+    .summary('show one fractal')
+    .description('Shows what is known of one fractal.')
+    .argument('<uuid>')
+  addOutputOption(command)
+    .addHelpText(
+      'after',
+      `
+Examples:
+  $ faafo show 0f5b0d5c-8f5e-4c1e-9f0b-3f1f6f2a7c11
+  $ faafo show 0f5b0d5c-8f5e-4c1e-9f0b-3f1f6f2a7c11 --output json`,
+    )
+    .action((uuid: string, options: OutputOption, self: Command) =>
+      inSession(self, surroundings, (session) => show(session, parseUuid(uuid), options)),
+    )
+}
+
+async function show(session: Session, uuid: string, { output }: OutputOption): Promise<void> {
+  const fractal = await about(uuid, session.client.get(uuid, { signal: session.signal }))
+  if (output === 'json') await session.printJson(fractal)
+  else await session.print((await import('./table.ts')).fractalTable(fractal))
+}

@@ -1,0 +1,36 @@
+import { and, eq } from 'drizzle-orm'
+import { type Db, querying } from '../platform/database.ts'
+import type { LogPosition } from '../platform/log-reader.ts'
+import { type CheckpointRow, checkpoint, FRACTAL_PROJECTION } from '../platform/schema.ts'
+
+const isOurs = eq(checkpoint.projection, FRACTAL_PROJECTION)
+
+/** The checkpoint, null before the first projector. Throws `database-unavailable`. */
+export const readCheckpoint = (db: Db): Promise<CheckpointRow | null> =>
+  querying('read the checkpoint', async () => (await db.select().from(checkpoint).where(isOurs))[0] ?? null)
+
+/** The checkpoint, made at the start of the log where there is none. Throws `database-unavailable`. */
+export async function openCheckpoint(db: Db): Promise<CheckpointRow> {
+  const first = { projection: FRACTAL_PROJECTION, seq: 0, time: 0 }
+  await querying('make the checkpoint', () => db.insert(checkpoint).values(first).onConflictDoNothing())
+  const row = await readCheckpoint(db)
+  if (!row) throw new Error('the checkpoint vanished')
+  return row
+}
+
+export const positionOf = (row: CheckpointRow): LogPosition => ({
+  seq: row.seq,
+  id: row.eventId,
+  streamCreated: row.streamCreated,
+  time: row.time,
+})
+
+/** Says in the checkpoint why its projector goes no further, or (null) that it does; elsewhere than at `seq` not. */
+export async function writeHalted(db: Db, seq: number, halted: string | null): Promise<void> {
+  await querying('write the checkpoint', () =>
+    db
+      .update(checkpoint)
+      .set({ halted })
+      .where(and(isOurs, eq(checkpoint.seq, seq))),
+  )
+}

@@ -1,0 +1,95 @@
+import { FaafoError } from '../../events/errors.ts'
+import type { RecordedEvent } from '../../events/events.ts'
+import type { Broker } from '../platform/broker.ts'
+import { type Db, rootCause } from '../platform/database.ts'
+import type { Log } from '../platform/log.ts'
+import { type LogPosition, readLog, verifyPosition } from '../platform/log-reader.ts'
+import type { Logger } from '../platform/logger.ts'
+import { migrateDatabase } from '../platform/migrate.ts'
+import { applyBatch } from './apply-batch.ts'
+import { openCheckpoint, positionOf, writeHalted } from './checkpoint.ts'
+
+export type ProjectorParts = { db: Db; broker: Broker; log: Log; logger: Logger }
+
+/** Events of one transaction at most: a long way behind, what a fractal went through is written as one row. */
+const BATCH = 5_000
+
+/**
+ * Folds the log into the table from the checkpoint on, until `signal` fires (the batch in hand is finished) or the
+ * checkpoint has reached `until`. `onProgress` hears of every new position, and of the first where it is the log's
+ * end. Throws `fence-lost`, `database-unavailable`, `log-unavailable` (at the start only), and, where the table cannot
+ * follow the log, `log-replaced` or `undecodable-event`.
+ */
+export async function foldLog(
+  { db, broker, log, logger }: ProjectorParts,
+  {
+    signal,
+    until = Number.POSITIVE_INFINITY,
+    onProgress = () => {},
+  }: { signal: AbortSignal; until?: number; onProgress?: (position: LogPosition) => void },
+): Promise<void> {
+  await migrateDatabase(db)
+  const row = await openCheckpoint(db)
+  const head = await verifyPosition(log, positionOf(row))
+  let position: LogPosition = { ...positionOf(row), streamCreated: head.created }
+  if (position.seq === head.lastSeq) {
+    if (row.halted !== null) await writeHalted(db, position.seq, null)
+    onProgress(position)
+  }
+  if (position.seq >= until) return
+  const stop = new AbortController()
+  const batches = readLog(
+    { broker, log, logger },
+    { from: position, signal: AbortSignal.any([signal, stop.signal]), batchSize: BATCH },
+  )
+  try {
+    for await (const batch of ahead(batches)) {
+      position = await apply(
+        db,
+        position,
+        batch.filter((event) => event.seq <= until),
+      )
+      onProgress(position)
+      if (signal.aborted || position.seq >= until) return
+    }
+  } finally {
+    stop.abort()
+  }
+}
+
+/** The same items; while one is in use the next is on its way. */
+async function* ahead<T>(items: AsyncIterator<T>): AsyncGenerator<T> {
+  let next = items.next()
+  for (;;) {
+    const item = await next
+    if (item.done) return
+    next = items.next()
+    next.catch(() => {}) // thrown once it is awaited, if ever
+    yield item.value
+  }
+}
+
+/** Where the database refuses what an event would make of a row, the events before it are applied and that one is named. */
+async function apply(db: Db, from: LogPosition, events: RecordedEvent[]): Promise<LogPosition> {
+  const [first, ...others] = events
+  if (!first) return from
+  try {
+    return await applyBatch(db, from, [first, ...others])
+  } catch (error) {
+    const cause = rootCause(error)
+    if (!isRefusal(cause)) throw error
+    if (others.length === 0) {
+      throw new FaafoError('undecodable-event', `cannot store event ${first.seq}: ${cause.message}`, {
+        cause,
+        details: { seq: first.seq, eventId: first.id, eventType: first.type },
+      })
+    }
+  }
+  let position = from
+  for (const event of events) position = await apply(db, position, [event])
+  return position
+}
+
+/** SQLSTATE classes data exception, integrity constraint violation, program limit exceeded. */
+const isRefusal = (error: unknown): error is Error =>
+  error instanceof Error && 'code' in error && /^(22|23|54)/.test(String(error.code))

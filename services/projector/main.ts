@@ -1,0 +1,26 @@
+import process from 'node:process'
+import { openBroker } from '../platform/broker.ts'
+import { parseConfig } from '../platform/config.ts'
+import { openDatabase } from '../platform/database.ts'
+import { createLog } from '../platform/log.ts'
+import { createLogger } from '../platform/logger.ts'
+import { runService } from '../platform/run-service.ts'
+import { aborted, isSupervised, stopSignal } from '../platform/shutdown.ts'
+import { runProjector } from './projector.ts'
+
+await runService('projector', async () => {
+  const config = parseConfig(process.env, ['NATS_URL', 'DATABASE_URL'])
+  const logger = createLogger('projector', config)
+  const signal = stopSignal(logger, { supervised: isSupervised(process.argv) })
+
+  const broker = openBroker({ ...config.broker, url: config.broker.url ?? '' }, 'projector', logger)
+  const database = openDatabase(config.databaseUrl ?? '', { max: 2, name: 'faafo projector' })
+  try {
+    await Promise.race([broker.ready, aborted(signal)]) // throws where the broker is too old for us
+    await runProjector({ db: database.db, broker, log: createLog(broker), logger }, signal)
+  } finally {
+    await broker.close()
+    await database.close()
+  }
+  process.exit(0) // a connection that is still being tried would keep us
+})

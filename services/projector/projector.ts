@@ -1,0 +1,106 @@
+import { cursorOf } from '../../events/cursor.ts'
+import { type FaafoError, isFaafoError, messageOf } from '../../events/errors.ts'
+import { rootCause } from '../platform/database.ts'
+import { pause } from '../platform/shutdown.ts'
+import { readCheckpoint, writeHalted } from './checkpoint.ts'
+import { foldLog, type ProjectorParts } from './fold-log.ts'
+
+/** How often a standby looks, and after how many looks at a checkpoint that stands still it takes over. */
+const STANDBY_LOOK_MS = 1_000
+const STANDBY_LOOKS = 3
+/** How often a halted projector looks whether its cause is gone. */
+const HALTED_LOOK_MS = 5_000
+const MAX_BACKOFF_MS = 1_000
+
+/**
+ * Keeps the `fractal` table at the log's end until `signal` fires, the batch in hand finished. Outages of the broker
+ * and of the database are waited out. Of several projectors one is active, the others stand by.
+ *
+ * It halts at an event that it cannot read or store, and where the log is not the one that the checkpoint was taken
+ * from: going on would make the table a lie. Then it writes no rows any more, says why in its log and in the
+ * checkpoint (`halted`), and looks again every few seconds whether the cause is gone: the right folder put back, a
+ * rebuild, a newer program in its place. The process lives on, because an exit would only have its supervisor start
+ * it over and over.
+ */
+export async function runProjector(parts: ProjectorParts, signal: AbortSignal): Promise<void> {
+  const { logger } = parts
+  let failures = 0
+  let halted: string | null = null
+  const onProgress = ({ seq }: { seq: number }) => {
+    if (failures > 0 || halted !== null) logger.info({ seq }, 'projecting again')
+    failures = 0
+    halted = null
+  }
+  while (!signal.aborted) {
+    try {
+      await foldLog(parts, { signal, onProgress })
+    } catch (error) {
+      if (signal.aborted) return
+      if (isFaafoError(error, 'fence-lost')) {
+        logger.info({ reason: error.message }, 'standing by')
+        await standBy(parts, signal)
+      } else if (isFaafoError(error, 'undecodable-event') || isFaafoError(error, 'log-replaced')) {
+        const halt = haltOf(error)
+        if (halt.reason !== halted) logger.fatal(halt, 'projector halted')
+        halted = halt.reason
+        await sayHalted(parts, halt)
+        await pause(HALTED_LOOK_MS, signal)
+      } else {
+        failures++
+        const expected = isFaafoError(error, 'database-unavailable') || isFaafoError(error, 'log-unavailable')
+        const bound = expected ? { reason: messageOf(rootCause(error)) } : { err: rootCause(error) }
+        if (failures === 1 || failures % 60 === 0) logger[expected ? 'warn' : 'error'](bound, 'projecting interrupted')
+        await pause(Math.min(MAX_BACKOFF_MS, 100 * 2 ** failures), signal)
+      }
+    }
+  }
+}
+
+/** Watches, until the checkpoint has stood still for a while although the log goes on, or `signal` fires. */
+async function standBy({ db, log, logger }: ProjectorParts, signal: AbortSignal): Promise<void> {
+  let seen: number | null = null
+  let still = 0
+  while (!signal.aborted) {
+    await pause(STANDBY_LOOK_MS, signal)
+    try {
+      const [row, head] = await Promise.all([readCheckpoint(db), log.head()])
+      const seq = row?.seq ?? 0
+      still = seq === seen && seq !== head.lastSeq ? still + 1 : 0
+      seen = seq
+      if (still >= STANDBY_LOOKS) return logger.info({ seq }, 'taking over')
+    } catch (error) {
+      still = 0
+      logger.debug({ reason: messageOf(rootCause(error)) }, 'cannot look')
+      if (!isFaafoError(error)) return // a database without our tables, for one: whoever is active makes them
+    }
+  }
+}
+
+const wayOut = {
+  'undecodable-event':
+    'a newer version of this program may know it; once it does, or the log is mended, the projector goes on by itself',
+  'log-replaced':
+    'put the right store folder of the broker back, or accept this log with `faafo replay rebuild`; the projector then goes on by itself',
+} as const
+
+type Halt = { stand: number; cursor: string; reason: string }
+
+function haltOf({ code, message, details }: FaafoError): Halt {
+  const seq = Number(details.seq)
+  const id = details.eventId ?? details.expectedId
+  const cursor = typeof id === 'string' && id !== '' ? cursorOf({ seq, id }) : String(seq)
+  return {
+    stand: code === 'undecodable-event' ? seq - 1 : seq,
+    cursor,
+    reason: `${message} (cursor ${cursor}); ${wayOut[code as keyof typeof wayOut]}`,
+  }
+}
+
+/** At our checkpoint only: another projector may know how to go on. */
+async function sayHalted({ db, logger }: ProjectorParts, { stand, reason }: Halt): Promise<void> {
+  try {
+    await writeHalted(db, stand, reason)
+  } catch (error) {
+    logger.warn({ reason: messageOf(rootCause(error)) }, 'cannot note the halt')
+  }
+}

@@ -1,0 +1,29 @@
+import { channel } from 'node:diagnostics_channel'
+import type { FractalParams } from '../../events/fractal.ts'
+
+export type RenderJob = { uuid: string; params: FractalParams }
+
+/** A picture that is being rendered, or is already. */
+export type Rendering = {
+  /** The PNG, to be read once. Ends with the render's error: `render-failed`, `render-crashed`, `aborted` … */
+  chunks: Iterable<Uint8Array> | AsyncIterable<Uint8Array>
+  /** SHA-256 (hex) of the RGB bytes. To be asked once `chunks` were read to the end. */
+  pixelChecksum(): string
+  /** Whole rows rendered so far. */
+  rows(): number
+  /** When it began, as `performance.now()`. */
+  startedAt: number
+  /** Ends it, where it has not ended. To be called in any case, since nobody may have read the chunks. */
+  stop(): void
+}
+
+/** Resolves once the render has begun: its turn may take a while to come. `signal` stops it at once. */
+export type Renderer = (job: RenderJob, signal: AbortSignal) => Promise<Rendering>
+
+const renders = channel('faafo:render')
+
+/**
+ * Tells whoever subscribed to the diagnostics channel `faafo:render`, in the thread or process that renders, that this
+ * job begins.
+ */
+export const announceRender = (job: RenderJob): void => renders.publish(job)

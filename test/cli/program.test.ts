@@ -1,0 +1,292 @@
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { freePort } from '../../services/platform/ports.ts'
+import { until } from '../support/until.ts'
+import { runHere, startProgram } from './run-program.ts'
+import { fractal, json, problem, requested, type Script, withScriptedApi } from './scripted-api.ts'
+
+const { uuid } = fractal()
+const other = '7c9e6679-7425-40de-944b-e07fc1f90ae7'
+
+const lines = (text: string) => text.split('\n').filter((line) => line !== '')
+
+/** One line, without a stack. */
+function isOneLine(stderr: string) {
+  assert.is(lines(stderr).length, 1, stderr)
+  assert.not.match(stderr, /\n {4}at /)
+}
+
+/** Takes every request, and answers with `later` when asked for it. */
+const taking =
+  (later: Partial<ReturnType<typeof fractal>>): Script =>
+  ({ method, path, body, query }) => {
+    if (method === 'POST') return json(requested({ uuid: (body as { uuid: string }).uuid }), 201)
+    const named = path.split('/')[3]
+    if (named !== undefined) return json(fractal({ uuid: named, ...later }))
+    const { filters } = JSON.parse(query.get('q') ?? '') as { filters: { val: string[] }[] }
+    const objects = filters[0]?.val.map((one) => fractal({ uuid: one, ...later })) ?? []
+    return json({ num_results: objects.length, objects, page: 1, total_pages: 1 })
+  }
+
+test('an api that does not answer is exit code 3 and one line that names the URL', async () => {
+  const endpoint = `http://127.0.0.1:${await freePort()}`
+  for (const args of [['list'], ['show', uuid], ['create', '--tasks', '20'], ['delete', uuid, other], ['status']]) {
+    const { code, stdout, stderr } = await runHere(['--endpoint-url', endpoint, ...args])
+    assert.is(code, 3, args[0])
+    assert.is(stdout, '')
+    assert.ok(stderr.includes(`cannot reach the api at ${endpoint}: connection refused`), stderr)
+    isOneLine(stderr.replace('generating 20 task(s)\n', ''))
+  }
+})
+
+test('a wrong command line is exit code 2 and one line that points to the help', async () => {
+  const wrong: [string[], RegExp][] = [
+    [['list', '--nonsense'], /unknown option '--nonsense'/],
+    [['lst'], /unknown command 'lst' \(Did you mean list\?\)/],
+    [['show'], /missing required argument 'uuid'/],
+    [['show', 'abc'], /cannot read 'abc' as a uuid/],
+    [['list', '--output', 'xml'], /Allowed choices are table, json/],
+    [['list', '--limit', '0'], /cannot use --limit 0/],
+    [['create', '--width', 'x', '--iterations', '0'], /--width x: expected a number; --iterations 0: /],
+    [['--endpoint-url', 'nonsense', 'list'], /cannot use the endpoint 'nonsense'/],
+  ]
+  for (const [args, expected] of wrong) {
+    const { code, stdout, stderr } = await runHere(args)
+    assert.is(code, 2, args.join(' '))
+    assert.is(stdout, '')
+    assert.match(stderr, expected)
+    assert.match(stderr, /see faafo --help\n$/)
+    isOneLine(stderr)
+  }
+})
+
+test('the help of every command has examples', async () => {
+  const all = await runHere(['--help'])
+  assert.is(all.code, 0)
+  const names = [...all.stdout.matchAll(/^ {2}([a-z]+)(?: .*)? {2,}\S/gm)].map(([, name = '']) => name)
+  for (const expected of [
+    'up',
+    'migrate',
+    'create',
+    'list',
+    'show',
+    'get',
+    'delete',
+    'cancel',
+    'retry',
+    'status',
+    'replay',
+  ]) {
+    assert.ok(names.includes(expected), `${expected} in ${names}`)
+  }
+  for (const name of names.filter((one) => one !== 'help')) {
+    const { code, stdout } = await runHere([name, '--help'])
+    assert.is(code, 0)
+    assert.match(stdout, /Examples?:\n {2}\$ /, name)
+  }
+})
+
+test('a process ends with the exit code of its command', async () => {
+  const { code, stdout, stderr } = await startProgram(['lst']).ended
+  assert.is(code, 2)
+  assert.is(stdout, '')
+  isOneLine(stderr)
+})
+
+test('the version is printed', async () => {
+  const { code, stdout } = await runHere(['--version'])
+  assert.is(code, 0)
+  assert.match(stdout, /^\d+\.\d+\.\d+\n$/)
+})
+
+test('list reads every page, and as JSON prints nothing but the objects', () => {
+  const all = Array.from({ length: 5 }, (_, i) => fractal({ cursor: `${i + 1}`, size: i + 1 }))
+  return withScriptedApi(
+    ({ query }) => {
+      const from = Number(query.get('after'))
+      const objects = all.slice(from, from + 2)
+      return json({ objects, next: from + 2 < all.length ? `${from + 2}` : null })
+    },
+    async (endpoint, seen) => {
+      const table = await runHere(['list'], endpoint)
+      assert.is(table.code, 0, table.stderr)
+      assert.match(table.stdout, /^\| UUID +\| Dimensions +\| Filesize +\|$/m)
+      assert.is(table.stdout.match(/\d bytes/g)?.length, 5)
+      assert.is(table.stderr, '')
+
+      const printed = await runHere(['list', '--output', 'json'], endpoint)
+      assert.equal(JSON.parse(printed.stdout), all)
+
+      const some = await runHere(['list', '--limit', '3', '--status', 'failed', '--output', 'json'], endpoint)
+      assert.equal(JSON.parse(some.stdout), all.slice(0, 3))
+      const { query } = seen.at(-1) ?? {}
+      assert.equal(JSON.parse(query?.get('q') ?? ''), { filters: [{ name: 'status', op: '==', val: 'failed' }] })
+      assert.is(query?.get('results_per_page'), '3')
+    },
+  )
+})
+
+test('an empty list is valid JSON', () =>
+  withScriptedApi(
+    () => json({ objects: [], next: null }),
+    async (endpoint) => {
+      assert.equal(JSON.parse((await runHere(['list', '--output', 'json'], endpoint)).stdout), [])
+    },
+  ))
+
+test('a reader that leaves early is no error', () => {
+  const objects = Array.from({ length: 500 }, () => fractal())
+  return withScriptedApi(
+    ({ query }) => json({ objects, next: String(Number(query.get('after')) + 500) }), // without end
+    async (endpoint) => {
+      const { child, ended } = startProgram(['list', '--output', 'json'], { endpoint })
+      child.stdout?.once('data', () => child.stdout?.destroy())
+      const { code, stderr } = await ended
+      assert.is(code, 0)
+      assert.is(stderr, '')
+    },
+  )
+})
+
+test('show prints the table of one fractal, or its object', () =>
+  withScriptedApi(
+    () => json(fractal()),
+    async (endpoint) => {
+      const table = await runHere(['show', uuid.toUpperCase()], endpoint)
+      assert.match(table.stdout, /^\| duration +\| 4\.163147 seconds +\|$/m)
+      const { stdout } = await runHere(['show', uuid, '--output', 'json'], endpoint)
+      assert.equal(JSON.parse(stdout), fractal())
+    },
+  ))
+
+test('an unknown fractal reads as in the original', () =>
+  withScriptedApi(
+    () => problem('not-found', 404, 'cannot show it: there is none of that uuid'),
+    async (endpoint) => {
+      const { code, stdout, stderr } = await startProgram(['show', uuid], { endpoint }).ended
+      assert.is(code, 1)
+      assert.is(stdout, '')
+      assert.is(stderr, `faafo: fractal '${uuid}' not found\n`)
+    },
+  ))
+
+test('create sends as many requests as were asked for, and prints their uuids', () =>
+  withScriptedApi(taking({}), async (endpoint, seen) => {
+    const args = ['create', '--tasks', '12', '--width', '100', '--xa', '-1.5', '--max-height', '300']
+    const { code, stdout, stderr } = await runHere(args, endpoint)
+    assert.is(code, 0)
+    assert.is(stderr, 'generating 12 task(s)\n')
+    const sent = seen.map(({ body }) => body as ReturnType<typeof fractal>)
+    assert.equal(lines(stdout).sort(), sent.map((one) => one.uuid).sort())
+    assert.is(new Set(sent.map((one) => one.uuid)).size, 12)
+    for (const { width, xa, height } of sent) {
+      assert.equal([width, xa], [100, -1.5])
+      assert.ok(height >= 256 && height <= 300)
+    }
+  }))
+
+test('create --wait ends with the table of the finished fractals', () =>
+  withScriptedApi(taking({}), async (endpoint) => {
+    const { code, stdout, stderr } = await runHere(['create', '--tasks', '3', '--wait'], endpoint)
+    assert.is(code, 0, stderr)
+    assert.is(stdout.match(/26283 bytes/g)?.length, 3)
+    assert.is(stderr, 'generating 3 task(s)\nrendering: 100 %, 3 of 3 finished\n')
+    const printed = await runHere(['create', '--tasks', '1', '--wait', '--output', 'json'], endpoint)
+    assert.is(JSON.parse(printed.stdout)[0].status, 'completed')
+  }))
+
+test('create --wait is exit code 1 where a fractal failed, and says which and why', () =>
+  withScriptedApi(
+    taking({ status: 'failed', error: { code: 'render-failed', message: 'no luck' } }),
+    async (endpoint) => {
+      const { code, stderr } = await runHere(['create', '--tasks', '2', '--wait'], endpoint)
+      assert.is(code, 1)
+      assert.is(stderr.match(/^faafo: fractal '[0-9a-f-]{36}' failed: no luck \(render-failed\)$/gm)?.length, 2, stderr)
+    },
+  ))
+
+test('a refused request does not keep the others from being sent', () => {
+  let count = 0
+  const take = taking({})
+  return withScriptedApi(
+    (...args) =>
+      ++count === 2 ? problem('invalid-request', 400, 'cannot request a fractal: too dear') : take(...args),
+    async (endpoint) => {
+      const { code, stdout, stderr } = await runHere(['create', '--tasks', '4'], endpoint)
+      assert.is(code, 1)
+      assert.is(lines(stdout).length, 3)
+      assert.match(stderr, /^faafo: cannot request a fractal: too dear$/m)
+    },
+  )
+})
+
+test('Ctrl-C while waiting is exit code 130, without a stack', () =>
+  withScriptedApi(taking({ status: 'rendering' }), async (endpoint, seen) => {
+    const { child, ended } = startProgram(['create', '--tasks', '1', '--wait'], { endpoint })
+    await until(() => seen.length >= 2, { what: 'it waits' })
+    child.kill('SIGINT')
+    const { code, stderr } = await ended
+    assert.is(code, 130)
+    assert.is(stderr, 'generating 1 task(s)\nstopped waiting; what was requested is rendered all the same\n')
+  }))
+
+test('delete, cancel and retry take several uuids, and go on after one that is refused', () =>
+  withScriptedApi(
+    ({ method, path }) => {
+      if (path.includes(uuid)) return problem('illegal-transition', 409, 'cannot do that')
+      return method === 'DELETE' ? new Response(null, { status: 204 }) : json(fractal({ uuid: other }))
+    },
+    async (endpoint, seen) => {
+      for (const [name, done] of Object.entries({ delete: 'deleted', cancel: 'cancelled', retry: 'retrying' })) {
+        const { code, stdout, stderr } = await runHere([name, uuid, other], endpoint)
+        assert.is(code, 1)
+        assert.is(stdout, `${done} ${other}\n`)
+        assert.is(stderr, 'faafo: cannot do that\n')
+      }
+      const paths = seen.filter(({ path }) => path.includes(other)).map(({ method, path }) => `${method} ${path}`)
+      const base = `/v1/fractal/${other}`
+      assert.equal(paths, [`DELETE ${base}`, `POST ${base}/cancel`, `POST ${base}/retry`])
+    },
+  ))
+
+test('status shows queue, lag and workers', () => {
+  const status = {
+    version: '0.1.0',
+    queue: {
+      depth: 7,
+      waiting: 5,
+      in_hand: 2,
+      oldest_waiting: { uuid, created_at: '2026-01-02T03:04:05.000Z', seconds: 12.34 },
+    },
+    workers: [
+      { name: 'worker-1', host: 'h1', version: '0.1.0', threads: 4, tasks: [uuid, other], state: 'working' },
+      { name: 'worker-2', host: 'h2', version: '0.1.0', threads: 2, tasks: [], state: 'blocked', reason: 'disk full' },
+    ],
+    projection: { status: 'ok', seq: 10, lag_events: 3, lag_seconds: 0.2 },
+  }
+  return withScriptedApi(
+    () => json(status),
+    async (endpoint) => {
+      const { code, stdout } = await runHere(['status'], endpoint)
+      assert.is(code, 0)
+      assert.match(stdout, /\| queue depth +\| 7 /)
+      assert.match(stdout, /\| lag +\| 3 events, 0\.2 seconds /)
+      assert.match(stdout, /\| worker-1 \| h1 +\| 0\.1\.0 +\| 4 +\| working +\| [0-9a-f-]{36} and 1 more \|/)
+      assert.match(stdout, /\| worker-2 .* blocked: disk full \| - /)
+      assert.equal(JSON.parse((await runHere(['status', '--output', 'json'], endpoint)).stdout), status)
+    },
+  )
+})
+
+test('--debug says every exchange, and errors with their stack', () =>
+  withScriptedApi(
+    () => problem('not-found', 404, 'none'),
+    async (endpoint) => {
+      const { code, stderr } = await startProgram(['show', uuid, '--debug'], { endpoint }).ended
+      assert.is(code, 1)
+      assert.match(stderr, new RegExp(`^GET ${endpoint}/v1/fractal/${uuid} 404 [0-9.]+ ms$`, 'm'))
+      assert.match(stderr, /\n {4}at /)
+    },
+  ))
+
+test.run()

@@ -1,0 +1,91 @@
+import { readFileSync } from 'node:fs'
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import type { Child } from '../support/child.ts'
+import { POISON, POISON_WIDTH } from '../support/poison.ts'
+import { until } from '../support/until.ts'
+import { picture, slowPicture, type Workplace, withWorkplace } from './workplace.ts'
+
+const started = (at: Workplace, request: { uuid: string; generation: number }) =>
+  until(async () => (await at.attempts(request)).length > 0, { what: 'the render has begun' })
+
+test('a worker killed in the middle of a render: another finishes the task, alone, and nothing is counted', () =>
+  withWorkplace(async (at) => {
+    const first = await at.startWorker({ WORKER_NAME: 'first' })
+    const request = await at.request(slowPicture(3e9))
+    await started(at, request)
+    await first.end('SIGKILL')
+    await at.startWorker({ WORKER_NAME: 'second' })
+    const outcome = await at.outcome(request)
+    if (outcome.type !== 'TaskCompleted') return assert.unreachable(outcome.type)
+    assert.is(outcome.data.generatedBy, 'second')
+    assert.is(outcome.data.started, 2)
+    assert.equal(
+      (await at.attempts(request)).map((e) => e.type === 'TaskStarted' && e.data.isolated),
+      [false, true],
+    )
+  }))
+
+test('a stopped worker hands its renders back at once, uncounted, and ends', () =>
+  withWorkplace(async (at) => {
+    const first = await at.startWorker({ WORKER_NAME: 'first' })
+    const request = await at.request(slowPicture(1e12))
+    await started(at, request)
+    await first.end('SIGTERM')
+    const [, end] = await at.attempts(request)
+    if (end?.type !== 'TaskAttemptFailed') return assert.unreachable(end?.type)
+    assert.is(end.data.counted, false)
+    assert.is(end.data.error.code, 'aborted')
+    const second = await at.startWorker({ WORKER_NAME: 'second' })
+    // well within the ack wait
+    await until(async () => (await at.attempts(request)).length === 3, { what: 'another one begins', withinMs: 8_000 })
+    const again = (await at.attempts(request))[2]
+    assert.is(again?.type === 'TaskStarted' && again.data.isolated, false)
+    await second.end('SIGKILL')
+  }))
+
+test('a worker whose supervisor is gone ends by itself', () =>
+  withWorkplace(async (at) => {
+    const worker = await at.startWorker()
+    await until(() => worker.output().includes('broker connected'), { what: 'it runs' })
+    worker.closeInput()
+    await until(() => worker.ended(), { what: 'it ended' })
+  }))
+
+test('one task that kills its process, among good ones, the broker killed once meanwhile: only that one fails', () =>
+  withWorkplace(async (at) => {
+    const good = await Promise.all(Array.from({ length: 20 }, () => at.request({})))
+    const poison = await at.request({ width: POISON_WIDTH })
+    const more = await Promise.all(Array.from({ length: 20 }, () => at.request({})))
+    let stopped = false
+    let worker: Child | undefined
+    const supervisor = (async () => {
+      while (!stopped) {
+        const child = await at.startWorker({ NODE_OPTIONS: `--import ${POISON}` })
+        worker = child
+        await until(() => child.ended(), { what: 'the worker ended', withinMs: 120_000 })
+      }
+    })()
+    await until(async () => (await at.attempts(poison)).length > 1, { what: 'the poison has struck' })
+    await at.broker.kill()
+    await at.broker.restart()
+    const outcome = await at.outcome(poison, 90_000)
+    if (outcome.type !== 'TaskFailed') return assert.unreachable(outcome.type)
+    assert.is(outcome.data.error.code, 'render-crashed')
+    assert.match(outcome.data.error.message, /ended by SIGKILL$/)
+    for (const request of [...good, ...more]) assert.is((await at.outcome(request)).type, 'TaskCompleted')
+    stopped = true
+    await worker?.end('SIGKILL')
+    await supervisor
+  }))
+
+test('a picture of 9999 × 9999 pixels takes a bounded amount of memory', () =>
+  withWorkplace(async (at) => {
+    const worker = await at.startWorker()
+    const request = await at.request({ ...picture, width: 9999, height: 9999, iterations: 4 })
+    assert.is((await at.outcome(request)).type, 'TaskCompleted')
+    const peakKb = /VmHWM:\s+(\d+) kB/.exec(readFileSync(`/proc/${worker.pid}/status`, 'utf8'))?.[1]
+    assert.ok(Number(peakKb) < 400 * 1024, `${peakKb} kB`)
+  }))
+
+test.run()

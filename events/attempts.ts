@@ -45,6 +45,7 @@ export function evolveAttempts(record: AttemptRecord, event: AttemptEvent): Atte
     return { ...record, entry, attempts: record.attempts + 1, unended: [...record.unended, entry] }
   }
   const { started, counted, error } = event.data
+  if (!record.unended.includes(started)) return { ...record, entry } // its end was recorded before
   const unended = record.unended.filter((start) => start !== started)
   if (!counted) return { ...record, entry, unended, attempts: record.attempts - 1 }
   const crashed = error.code === 'render-crashed'

@@ -1,5 +1,10 @@
-import { FaafoError } from '../../events/errors.ts'
-import { type Config, parseConfig } from '../platform/config.ts'
+import { FaafoError, isFaafoError } from '../../events/errors.ts'
+import { type Broker, openBroker } from '../platform/broker.ts'
+import { type Config, parseConfig, withoutPassword } from '../platform/config.ts'
+import { type Db, openDatabase } from '../platform/database.ts'
+import { createLog, type Log } from '../platform/log.ts'
+import { createLogger, type Logger } from '../platform/logger.ts'
+import { pause } from '../platform/shutdown.ts'
 import { readRuntime } from '../up/data-dir.ts'
 import type { Surroundings } from './session.ts'
 
@@ -24,5 +29,51 @@ export async function findInstallation(env: Surroundings['env']): Promise<Instal
     config,
     brokerUrl: () => required('NATS_URL', config.broker.url ?? runtime?.natsUrl),
     databaseUrl: () => required('DATABASE_URL', config.databaseUrl ?? runtime?.databaseUrl),
+  }
+}
+
+/** How long a broker may take to answer. */
+const BROKER_MS = 5_000
+
+export type LogParts = { broker: Broker; log: Log; logger: Logger }
+
+/** Throws `unreachable` where the broker does not answer. */
+export async function withLog<T>(
+  { config, brokerUrl }: Installation,
+  signal: AbortSignal,
+  use: (parts: LogParts) => Promise<T>,
+): Promise<T> {
+  const url = brokerUrl()
+  const logger = createLogger('replay', { logLevel: 'warn', logFormat: config.logFormat })
+  const broker = openBroker({ ...config.broker, url }, 'faafo replay', logger)
+  const done = new AbortController()
+  try {
+    const late = pause(BROKER_MS, AbortSignal.any([signal, done.signal])).then(() => null)
+    if ((await Promise.race([broker.ready, late])) === null) {
+      throw new FaafoError('unreachable', `cannot read the log: no broker answers at ${withoutPassword(url)}`)
+    }
+    return await use({ broker, log: createLog(broker), logger })
+  } finally {
+    done.abort()
+    await broker.close()
+  }
+}
+
+/** Throws `unreachable` where the database is away. */
+export async function withDatabase<T>(
+  { databaseUrl }: Installation,
+  name: string,
+  use: (db: Db) => Promise<T>,
+): Promise<T> {
+  const url = databaseUrl()
+  const database = openDatabase(url, { max: 2, name: `faafo ${name}` })
+  try {
+    return await use(database.db)
+  } catch (error) {
+    if (!isFaafoError(error, 'database-unavailable')) throw error
+    const reason = `no database answers at ${withoutPassword(url)}`
+    throw new FaafoError('unreachable', `${error.message.split(':')[0]}: ${reason}`, { cause: error })
+  } finally {
+    await database.close()
   }
 }

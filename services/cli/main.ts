@@ -9,5 +9,5 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
 
 const { argv, env, stdout, stderr } = process
 const code = await runProgram(argv.slice(2), { env, stdout, stderr })
-// a service that ended badly by itself has set it already
-if (code !== 0) process.exitCode = code
+// a service goes on once it has started; a command that failed may leave a connection behind that is still being tried
+if (code !== 0) stdout.write('', () => process.exit(code))

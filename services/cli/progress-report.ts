@@ -35,7 +35,7 @@ function barReport(stderr: Writable): ProgressReport {
     hideCursor: true,
     gracefulExit: false,
   })
-  bar.start(1000, 0, { text: '' })
+  bar.start(1000, 0, { text: 'requested' })
   return {
     update(fractals, removed) {
       const { share, text } = summaryOf(fractals, removed)

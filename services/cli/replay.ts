@@ -1,3 +1,77 @@
 import type { Command } from 'commander'
-import type { Surroundings } from './session.ts'
-export function addReplay(_program: Command, _surroundings: Surroundings): void {}
+import { FaafoError } from '../../events/errors.ts'
+import { addOutputOption, type OutputOption } from './output.ts'
+import { inSession, parseUuid, type Session, type Surroundings } from './session.ts'
+
+const SAY_EVERY_MS = 2_000
+
+/** `replay show` and `replay rebuild`: tools of whoever runs the installation; they speak to broker and database. */
+export function addReplay(program: Command, surroundings: Surroundings): void {
+  const replay = program
+    .command('replay')
+    .summary("read the log, and build the tables from it (operator's tools)")
+    .description(
+      'Works on the log itself: on the broker of NATS_URL and the database of DATABASE_URL or, where they are not set, on those of the faafo up that runs on DATA_DIR.',
+    )
+    .addHelpText(
+      'after',
+      `
+Examples:
+  $ faafo replay show 0f5b0d5c-8f5e-4c1e-9f0b-3f1f6f2a7c11
+  $ faafo replay rebuild`,
+    )
+  const show = replay
+    .command('show')
+    .summary('show the events of one fractal')
+    .description('Shows everything that happened to one fractal, in the order of the log; also when it was deleted.')
+    .argument('<uuid>')
+  addOutputOption(show)
+    .addHelpText('after', '\nExamples:\n  $ faafo replay show 0f5b0d5c-8f5e-4c1e-9f0b-3f1f6f2a7c11')
+    .action((uuid: string, options: OutputOption, self: Command) =>
+      inSession(self, surroundings, (session) => showHistory(session, parseUuid(uuid), options)),
+    )
+  replay
+    .command('rebuild')
+    .summary('make the tables anew from the log')
+    .description(
+      'Empties the tables and folds the whole log into them again. A projector that runs goes on from there.',
+    )
+    .addHelpText('after', '\nExamples:\n  $ faafo replay rebuild\n  $ DATA_DIR=/var/lib/faafo faafo replay rebuild')
+    .action((_options: unknown, self: Command) => inSession(self, surroundings, rebuild))
+}
+
+async function showHistory(session: Session, uuid: string, { output }: OutputOption): Promise<void> {
+  const { findInstallation, withLog } = await import('./installation.ts')
+  const { showHistory: read } = await import('../replay/show.ts')
+  const installation = await findInstallation(session.env)
+  const entries = await withLog(installation, session.signal, ({ log }) => read(log, uuid))
+  if (entries.length === 0) throw new FaafoError('not-found', `fractal '${uuid}' not found`)
+  if (output === 'json') return session.printJson(entries)
+  const { tableOf } = await import('./table.ts')
+  const rows = entries.map(({ cursor, time, type, generation, worker, duration, details }) => [
+    cursor,
+    time,
+    type,
+    generation ?? '-',
+    worker ?? '-',
+    duration === null ? '-' : `${duration.toFixed(6)} seconds`,
+    details,
+  ])
+  await session.print(tableOf(['Cursor', 'Time', 'Event', 'Generation', 'Worker', 'Duration', 'Details'], rows))
+}
+
+async function rebuild({ env, say, signal }: Session): Promise<void> {
+  const { findInstallation, withDatabase, withLog } = await import('./installation.ts')
+  const { rebuild: fold } = await import('../replay/rebuild.ts')
+  const installation = await findInstallation(env)
+  let saidAt = Date.now()
+  const onProgress = ({ seq, lastSeq }: { seq: number; lastSeq: number }) => {
+    if (Date.now() - saidAt < SAY_EVERY_MS) return
+    saidAt = Date.now()
+    say(`folded ${seq} of ${lastSeq} events`)
+  }
+  const seq = await withDatabase(installation, 'replay', (db) =>
+    withLog(installation, signal, (parts) => fold({ ...parts, db, signal, onProgress })),
+  )
+  say(`the tables are rebuilt from the log's ${seq} events`)
+}

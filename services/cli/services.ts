@@ -66,15 +66,8 @@ export function addServices(program: Command, surroundings: Surroundings): void 
 }
 
 async function migrate({ env, say }: Session): Promise<void> {
-  const { findInstallation } = await import('./installation.ts')
-  const { openDatabase } = await import('../platform/database.ts')
+  const { findInstallation, withDatabase } = await import('./installation.ts')
   const { migrateDatabase } = await import('../platform/migrate.ts')
-  const installation = await findInstallation(env)
-  const database = openDatabase(installation.databaseUrl(), { max: 1, name: 'faafo migrate' })
-  try {
-    await migrateDatabase(database.db)
-  } finally {
-    await database.close()
-  }
+  await withDatabase(await findInstallation(env), 'migrate', migrateDatabase)
   say('the database is up to date')
 }

@@ -216,5 +216,7 @@ const REASONS: Record<string, string> = {
 
 function reasonOf(error: unknown): string {
   const code = networkCodeOf(error)
-  return (code && REASONS[code]) ?? code ?? messageOf(causesOf(error).at(-1))
+  const text = messageOf(causesOf(error).at(-1))
+  const inDeno = /connection (?:refused|reset|closed)/i.exec(text)?.[0].toLowerCase()
+  return (code && REASONS[code]) ?? code ?? inDeno ?? text
 }

@@ -1,3 +1,4 @@
+import { Buffer } from 'node:buffer'
 import type { Fractal, Status } from '../../events/task.ts'
 import type { FractalRow } from './schema.ts'
 
@@ -12,7 +13,7 @@ export function rowOf(task: Fractal): FractalRow {
     duration: image?.duration ?? null,
     size: image?.size ?? null,
     ...params,
-    generatedBy: image?.generatedBy ?? null,
+    generatedBy: textOf(image?.generatedBy),
     pixelChecksum: image?.pixelChecksum ?? null,
     imageKey: image?.imageKey ?? null,
     kernelVersion: image?.kernelVersion ?? null,
@@ -21,8 +22,8 @@ export function rowOf(task: Fractal): FractalRow {
     generation: task.generation,
     attempts: task.attempts,
     entry: task.entry,
-    errorCode: task.error?.code ?? null,
-    errorMessage: task.error?.message ?? null,
+    errorCode: textOf(task.error?.code),
+    errorMessage: textOf(task.error?.message),
     requestedAt: new Date(task.requestedAt),
     startedAt: dateOf(task.startedAt),
     finishedAt: dateOf(task.finishedAt),
@@ -34,7 +35,7 @@ export function rowOf(task: Fractal): FractalRow {
   }
 }
 
-/** The inverse of `rowOf`: the state that the next event of that fractal meets. */
+/** The inverse of `rowOf` (what `text` cannot hold apart): the state that the next event of that fractal meets. */
 export function fractalOf(row: FractalRow): Fractal {
   const { width, height, iterations, xa, xb, ya, yb, cx, cy } = row
   return {
@@ -70,5 +71,9 @@ export function fractalOf(row: FractalRow): Fractal {
 
 /** Where the api serves the finished image, relative to its own address. */
 export const imageUrl = (uuid: string): string => `/fractal/${uuid}`
+
+/** What PostgreSQL's `text` can hold of a string: no NUL, no half of a surrogate pair. Workers' words may have both. */
+const textOf = (text: string | undefined): string | null =>
+  text === undefined ? null : Buffer.from(text.replaceAll('\0', '')).toString()
 
 const dateOf = (ms: number | null) => (ms === null ? null : new Date(ms))

@@ -4,6 +4,7 @@ import { FaafoError, isFaafoError, messageOf } from '../../events/errors.ts'
 import type { FractalEvent, RecordedEvent } from '../../events/events.ts'
 import { fold, type Task } from '../../events/task.ts'
 import type { Broker } from './broker.ts'
+import { pause } from './shutdown.ts'
 
 /**
  * The log as decisions see it: slots are read from the stream's leader and filled at most once.
@@ -30,8 +31,14 @@ export type Log = {
 
 export type Appended = { won: boolean; event: RecordedEvent }
 
-/** Errors that say for certain that nothing was stored and that more room is needed. */
-const FULL = new Set([10023, 10047, 10077])
+type Ack = { seq?: number; duplicate?: boolean; error?: { err_code?: number; description: string } }
+
+/** Whether an answer says for certain that nothing was stored and that more room is needed. */
+const isFull = ({ error }: Ack): boolean =>
+  error?.err_code === 10023 ||
+  error?.err_code === 10047 ||
+  (error?.err_code === 10077 && /maximum|no space/.test(error.description)) // else: could not store, such as at a shutdown
+
 const NOT_FOUND = 10037
 const PAUSE_MS = 50
 const TRY_MS = 1_000
@@ -69,30 +76,29 @@ export function createLog(broker: Broker): Log {
     message.set('Nats-Expected-Stream', names.stream)
     message.set('Nats-Expected-Last-Subject-Sequence', '0')
 
+    let unclear = false // whether an earlier try may have been stored
     for (;;) {
       let reason: unknown
+      let full = false
       try {
         const timeout = Math.max(50, Math.min(TRY_MS, deadline - Date.now()))
         const answer = await broker.nc().request(subject, body, { timeout, headers: message })
-        const ack = answer.json<{
-          seq?: number
-          duplicate?: boolean
-          error?: { err_code?: number; description: string }
-        }>()
+        const ack = answer.json<Ack>()
         if (ack.seq !== undefined && ack.error === undefined && ack.duplicate !== true) {
           return { won: true, event: { ...event, seq: ack.seq, recordedAt: Date.parse(event.time) } }
         }
-        if (FULL.has(ack.error?.err_code ?? 0)) {
-          throw new FaafoError('log-full', `cannot append to the log: ${ack.error?.description}`)
-        }
+        full = isFull(ack)
         reason = ack.error?.description ?? 'duplicate'
       } catch (error) {
-        if (isFaafoError(error, 'log-full')) throw error
         reason = error
       }
+      const noRoom = () => new FaafoError('log-full', `cannot append to the log: ${reason}`)
+      if (full && !unclear) throw noRoom()
+      unclear ||= !full
       try {
-        const holder = await read(subject)
+        const holder = await within(Math.max(50, deadline - Date.now()), read(subject))
         if (holder) return { won: holder.id === event.id, event: holder }
+        if (full) throw noRoom()
       } catch (error) {
         if (!isFaafoError(error, 'log-unavailable')) throw error
       }
@@ -103,7 +109,7 @@ export function createLog(broker: Broker): Log {
           { cause: reason, details: { uuid: event.fractal, reason: messageOf(reason) } },
         )
       }
-      await new Promise((done) => setTimeout(done, PAUSE_MS))
+      await pause(PAUSE_MS, options.signal)
     }
   }
 
@@ -117,7 +123,9 @@ export function createLog(broker: Broker): Log {
     }
   }
 
+  /** Requests first: once generation g + 1 is seen, the outcome of g is there for the reads after it. */
   async function history(uuid: string): Promise<RecordedEvent[]> {
+    const requests = await walk((g) => names.requested(uuid, g))
     const generation = async (g: number) => {
       const [attempts, outcome] = await Promise.all([
         walk((entry) => names.attempt(uuid, g, entry)),
@@ -125,13 +133,11 @@ export function createLog(broker: Broker): Log {
       ])
       return outcome ? [...attempts, outcome] : attempts
     }
-    const [requests, first, removed] = await Promise.all([
-      walk((g) => names.requested(uuid, g)),
-      generation(1),
+    const [generations, removed] = await Promise.all([
+      Promise.all(requests.map((_, i) => generation(i + 1))),
       read(names.removed(uuid)),
     ])
-    const later = await Promise.all(requests.slice(1).map((_, i) => generation(i + 2)))
-    const events = [...requests, ...first, ...later.flat(), ...(removed ? [removed] : [])]
+    const events = [...requests, ...generations.flat(), ...(removed ? [removed] : [])]
     return events.sort((a, b) => a.seq - b.seq)
   }
 
@@ -150,6 +156,19 @@ export function createLog(broker: Broker): Log {
         throw new FaafoError('log-unavailable', 'cannot read the log: the broker did not answer', { cause: error })
       }
     },
+  }
+}
+
+/** Rejects with `log-unavailable` where `work` takes longer than `ms`. */
+async function within<T>(ms: number, work: Promise<T>): Promise<T> {
+  const done = new AbortController()
+  const late = pause(ms, done.signal).then(() => {
+    throw new FaafoError('log-unavailable', 'cannot read the log: the broker did not answer in time')
+  })
+  try {
+    return await Promise.race([work, late])
+  } finally {
+    done.abort()
   }
 }
 

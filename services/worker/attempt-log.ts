@@ -21,6 +21,9 @@ export type AttemptLog = {
 
 type TaskError = { code: string; message: string }
 
+/** A worker has nothing better to do than to record what it has rendered. */
+const PATIENCE_MS = 24 * 3_600_000
+
 /** An append is repeated until it is certain or `signal` fires. `worker` is this worker's name. */
 export function attemptLog(parts: { log: Log; names: Names; worker: string; signal: AbortSignal }): AttemptLog {
   const { log, names, worker, signal } = parts
@@ -33,7 +36,7 @@ export function attemptLog(parts: { log: Log; names: Names; worker: string; sign
         causationid: request.id,
         ...(request.traceparent && { traceparent: request.traceparent }),
       }),
-      { withinMs: Number.POSITIVE_INFINITY, signal },
+      { withinMs: PATIENCE_MS, signal },
     )
 
   return {

@@ -18,7 +18,7 @@ const REPORT_MS = 250
 
 const report = (line: Report) => process.stderr.write(`${JSON.stringify(line)}\n`)
 
-async function render(job: RenderJob, signal: AbortSignal): Promise<void> {
+async function render(job: RenderJob): Promise<void> {
   announceRender(job)
   let reportedAt = performance.now()
   const onRows = (rows: number) => {
@@ -26,7 +26,8 @@ async function render(job: RenderJob, signal: AbortSignal): Promise<void> {
     reportedAt = performance.now()
     report({ rows })
   }
-  const picture = renderPng(job.params, { signal, onRows })
+  // A signal, though it never fires, gives the event loop its turn between bands: so the input's end is heard.
+  const picture = renderPng(job.params, { signal: new AbortController().signal, onRows })
   let next = await picture.next()
   for (; !next.done; next = await picture.next()) {
     if (!process.stdout.write(next.value)) await once(process.stdout, 'drain')
@@ -34,12 +35,11 @@ async function render(job: RenderJob, signal: AbortSignal): Promise<void> {
   report({ pixelChecksum: next.value.pixelChecksum })
 }
 
-const parentGone = new AbortController()
 const input = createInterface({ input: process.stdin })
-input.on('close', () => parentGone.abort())
+input.on('close', () => process.exit(1))
 input.once('line', async (line) => {
   try {
-    await render(JSON.parse(line), parentGone.signal)
+    await render(JSON.parse(line))
   } catch (error) {
     report({ error: { code: isFaafoError(error) ? error.code : 'internal', message: messageOf(error) } })
   } finally {

@@ -24,7 +24,7 @@ export function createRenderPool(threads: number): RenderPool {
     filename: fileURLToPath(new URL(`./thread-main.${extension}`, import.meta.url)),
     minThreads: threads,
     maxThreads: threads,
-    execArgv: [...process.execArgv, ...tsxInThreads()],
+    ...tsxInThreads(),
   })
   const renderSmall = batches(threads, (jobs) => pool.run(jobs, { name: 'renderSmall' }))
   return {
@@ -34,10 +34,10 @@ export function createRenderPool(threads: number): RenderPool {
 }
 
 /** In development: tsx does not reach into the threads of Node 20 by itself. */
-function tsxInThreads(): string[] {
-  if (!process.execArgv.some((flag) => flag.includes('tsx'))) return []
+function tsxInThreads(): { execArgv?: string[] } {
+  if (!process.execArgv.some((flag) => flag.includes('tsx'))) return {}
   const register = `import { register } from '${import.meta.resolve('tsx/esm/api')}'; register()`
-  return ['--import', `data:text/javascript,${encodeURIComponent(register)}`]
+  return { execArgv: ['--import', `data:text/javascript,${encodeURIComponent(register)}`] }
 }
 
 const isSmall = (params: FractalParams) => costOf(params) <= SMALL.steps && params.width * params.height <= SMALL.pixels

@@ -156,7 +156,7 @@ export async function runWorker(parts: WorkerParts, stop: AbortSignal): Promise<
     while (inHand.size > 0 && !deadline.aborted) {
       await Promise.race([released(), pause(graceMs, deadline)])
     }
-    logger.info({ inHand: inHand.size }, 'handing back')
+    if (inHand.size > 0) logger.info({ tasks: inHand.size }, 'handing back')
     handBack.abort()
     while (inHand.size > 0) await released()
     present()

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { withPostgres } from '../support/database.ts'
+import { withPglite, withPostgres } from '../support/database.ts'
 import { complete, create, fail, json, params, post, start, unknownUuid, withApi } from './with-api.ts'
 
 type Listed = { uuid: string; cursor: string }
@@ -38,7 +38,7 @@ test('without a projector a new fractal is found all the same, and min_seq says 
       for (const path of ['/v1/fractal', `/v1/fractal/${created.uuid}`]) {
         const behind = await get(another(), query(path, { min_seq: created.cursor }))
         assert.is(behind.status, 503)
-        assert.is((await behind.json()).code, 'projection-behind')
+        assert.is((await json(behind)).code, 'projection-behind')
         assert.ok(Number(behind.headers.get('retry-after')) > 0)
       }
     },
@@ -54,7 +54,7 @@ test('min_seq makes another api wait, and a cursor of another log is 410', () =>
     }
     const codes = ['1-00000000', '999-00000000', '1-xyz', '', '-1'].map(async (min_seq) => {
       const response = await get(app, query('/v1/fractal', { min_seq }))
-      return [response.status, (await response.json()).code]
+      return [response.status, (await json(response)).code]
     })
     const replaced = [410, 'log-replaced']
     const invalid = [400, 'invalid-request']
@@ -81,7 +81,7 @@ test('progress of a render is shown while it renders', () =>
   }))
 
 for (const [name, database] of [
-  ['PGlite', undefined],
+  ['PGlite', withPglite],
   ['PostgreSQL', withPostgres],
 ] as const) {
   test(`numbered pages are as the original's, on ${name}`, () =>
@@ -128,10 +128,10 @@ for (const [name, database] of [
         ]) {
           const response = await get(app, query('/v1/fractal', bad))
           assert.is(response.status, 400, JSON.stringify(bad))
-          assert.is((await response.json()).errors[0].pointer, `/${Object.keys(bad)[0]}`)
+          assert.is((await json(response)).errors[0].pointer, `/${Object.keys(bad)[0]}`)
         }
       },
-      database ? { database } : {},
+      { database },
     ))
 }
 

@@ -57,12 +57,12 @@ test('the same uuid again: the same request 200, another 409, a deleted one 410'
     for (const other of [{ ...params, width: 65 }, withConstant]) {
       const refused = await post(app, '/v1/fractal', { ...other, uuid: unknownUuid })
       assert.is(refused.status, 409)
-      assert.is((await refused.json()).code, 'already-exists')
+      assert.is((await json(refused)).code, 'already-exists')
     }
     await app.request(`/v1/fractal/${unknownUuid}`, { method: 'DELETE' })
     const removed = await post(app, '/v1/fractal', { ...params, uuid: unknownUuid })
     assert.is(removed.status, 410)
-    assert.is((await removed.json()).code, 'removed')
+    assert.is((await json(removed)).code, 'removed')
   }))
 
 test('an idempotency key gets the first answer again, whatever happened since', () =>
@@ -85,7 +85,7 @@ test('an idempotency key gets the first answer again, whatever happened since', 
     for (const body of [{ ...params, width: 65 }, { ...params, uuid: unknownUuid }, withConstant]) {
       const refused = await post(app, '/v1/fractal', body, headers)
       assert.is(refused.status, 422)
-      assert.is((await refused.json()).code, 'idempotency-mismatch')
+      assert.is((await json(refused)).code, 'idempotency-mismatch')
     }
     for (const key of ['', 'x'.repeat(256), 'caf\u00e9']) {
       assert.is((await post(app, '/v1/fractal', params, { 'idempotency-key': key })).status, 400)

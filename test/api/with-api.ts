@@ -17,7 +17,7 @@ import { runProjector } from '../../services/projector/projector.ts'
 import { fileStore } from '../../services/storage/file-store.ts'
 import type { ImageStore } from '../../services/storage/image-store.ts'
 import { type BrokerOptions, type Broker as BrokerServer, withBroker } from '../support/broker.ts'
-import { type Database, withPglite } from '../support/database.ts'
+import { type Database, withPostgres } from '../support/database.ts'
 import { brokerConfigOf } from '../support/read-model.ts'
 import { withTempDir } from '../support/temp.ts'
 
@@ -56,7 +56,7 @@ export const withApi = (use: (parts: Parts) => Promise<void>, options: Options =
     withBroker((server) => {
       const run = (database?: Database) => runApi(use, { server, database, imagesDir }, options)
       if (options.database === 'away') return run()
-      return (options.database ?? withPglite)((database) => run(database))
+      return (options.database ?? withPostgres)((database) => run(database))
     }, options.broker),
   )
 

@@ -29,15 +29,21 @@ export async function startChild(command: string, args: readonly string[], optio
   const chunks: string[] = []
   for (const stream of [child.stdout, child.stderr]) stream?.setEncoding('utf8').on('data', (text) => chunks.push(text))
   child.stdin?.on('error', () => undefined)
-  const gone = new Promise<void>((done) => child.once('exit', () => done()))
+  let ended: { code: number | null } | undefined
+  const gone = new Promise<void>((done) =>
+    child.once('exit', (code) => {
+      ended = { code }
+      done()
+    }),
+  )
   await new Promise((done, refuse) => child.once('spawn', () => done(undefined)).once('error', refuse))
   running.add(child)
   gone.then(() => running.delete(child))
   return {
     pid: child.pid ?? 0,
     output: () => chunks.join(''),
-    ended: () => child.exitCode !== null || child.signalCode !== null,
-    exitCode: () => child.exitCode,
+    ended: () => ended !== undefined,
+    exitCode: () => ended?.code ?? null,
     write: (text) => void child.stdin?.write(text),
     closeInput: () => void child.stdin?.end(),
     async end(signal) {

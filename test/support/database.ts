@@ -2,6 +2,7 @@ import { execFile } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { chmod, chown, cp, mkdir, readFile, rename, rm } from 'node:fs/promises'
+import { connect } from 'node:net'
 import { dirname, join } from 'node:path'
 import process from 'node:process'
 import { fileURLToPath } from 'node:url'
@@ -142,7 +143,7 @@ async function restartable(port: number, spawn: () => Promise<Child>): Promise<D
         // The parts of a killed server may take a moment to let go of its folder.
         if (child.ended() && /shared memory/.test(child.output())) child = await spawn()
         if (child.ended()) throw new Error(`the database server ended:\n${child.output()}`)
-        return answers(url)
+        return (await listens(port)) && answers(url)
       },
       { what: () => `the database server answers:\n${child.output()}`, withinMs: 60_000, everyMs: 50 },
     )
@@ -182,3 +183,14 @@ const answers = (url: string): Promise<boolean> =>
     () => true,
     () => false,
   )
+
+/** Cheaper to ask than a query is. */
+const listens = (port: number): Promise<boolean> =>
+  new Promise((done) => {
+    const socket = connect(port, '127.0.0.1')
+    const answer = (yes: boolean) => {
+      socket.destroy()
+      done(yes)
+    }
+    socket.once('connect', () => answer(true)).once('error', () => answer(false))
+  })

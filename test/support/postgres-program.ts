@@ -13,7 +13,7 @@ export type RunAs = { uid?: number; gid?: number }
 /** The folder of PostgreSQL's programs (initdb, postgres) and the user who may run them. `scratch` takes a copy where one is needed. */
 export async function postgresPrograms(scratch: string): Promise<{ bin: string; runAs: RunAs }> {
   const runAs = await userOf()
-  for (const bin of [...(await debianFolders()), ...(process.env.PATH ?? '').split(delimiter)]) {
+  for (const bin of [...(await debianFolders()), ...(process.env.PATH ?? '').split(delimiter).filter(Boolean)]) {
     if ((await runs(join(bin, 'postgres'), runAs)) && (await runs(join(bin, 'initdb'), runAs))) return { bin, runAs }
   }
   const native = await packagedServer()

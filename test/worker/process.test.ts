@@ -1,8 +1,6 @@
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { Child } from '../support/child.ts'
-import { POISON, POISON_WIDTH } from '../support/poison.ts'
 import { until } from '../support/until.ts'
 import { picture, slowPicture, type Workplace, withWorkplace } from './workplace.ts'
 
@@ -12,7 +10,7 @@ const started = (at: Workplace, request: { uuid: string; generation: number }) =
 test('a worker killed in the middle of a render: another finishes the task, alone, and nothing is counted', () =>
   withWorkplace(async (at) => {
     const first = await at.startWorker({ WORKER_NAME: 'first' })
-    const request = await at.request(slowPicture(3e9))
+    const request = await at.request(slowPicture(1e9))
     await started(at, request)
     await first.end('SIGKILL')
     await at.startWorker({ WORKER_NAME: 'second' })
@@ -52,31 +50,23 @@ test('a worker whose supervisor is gone ends by itself', () =>
     await until(() => worker.ended(), { what: 'it ended' })
   }))
 
-test('one task that kills its process, among good ones, the broker killed once meanwhile: only that one fails', () =>
+test('the process of an isolated render ends with its worker', () =>
   withWorkplace(async (at) => {
-    const good = await Promise.all(Array.from({ length: 20 }, () => at.request({})))
-    const poison = await at.request({ width: POISON_WIDTH })
-    const more = await Promise.all(Array.from({ length: 20 }, () => at.request({})))
-    let stopped = false
-    let worker: Child | undefined
-    const supervisor = (async () => {
-      while (!stopped) {
-        const child = await at.startWorker({ NODE_OPTIONS: `--import ${POISON}` })
-        worker = child
-        await until(() => child.ended(), { what: 'the worker ended', withinMs: 120_000 })
-      }
-    })()
-    await until(async () => (await at.attempts(poison)).length > 1, { what: 'the poison has struck' })
-    await at.broker.kill()
-    await at.broker.restart()
-    const outcome = await at.outcome(poison, 90_000)
-    if (outcome.type !== 'TaskFailed') return assert.unreachable(outcome.type)
-    assert.is(outcome.data.error.code, 'render-crashed')
-    assert.match(outcome.data.error.message, /ended by SIGKILL$/)
-    for (const request of [...good, ...more]) assert.is((await at.outcome(request)).type, 'TaskCompleted')
-    stopped = true
-    await worker?.end('SIGKILL')
-    await supervisor
+    const first = await at.startWorker()
+    const request = await at.request(slowPicture(1e12))
+    await started(at, request)
+    await first.end('SIGKILL')
+    const second = await at.startWorker()
+    let child = ''
+    await until(
+      () => {
+        child = readFileSync(`/proc/${second.pid}/task/${second.pid}/children`, 'utf8').trim()
+        return child !== ''
+      },
+      { what: 'the render has its process' },
+    )
+    await second.end('SIGKILL')
+    await until(() => !existsSync(`/proc/${child}`), { what: 'that process is gone' })
   }))
 
 test('a picture of 9999 × 9999 pixels takes a bounded amount of memory', () =>

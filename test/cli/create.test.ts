@@ -1,0 +1,81 @@
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { until } from '../support/until.ts'
+import { runHere, startProgram } from './run-program.ts'
+import { fractal, json, problem, requested, type Script, withScriptedApi } from './scripted-api.ts'
+
+const lines = (text: string) => text.split('\n').filter((line) => line !== '')
+
+/** Takes every request, and answers with `later` when asked for it. */
+const taking =
+  (later: Partial<ReturnType<typeof fractal>>): Script =>
+  ({ method, path, body, query }) => {
+    if (method === 'POST') return json(requested({ uuid: (body as { uuid: string }).uuid }), 201)
+    const named = path.split('/')[3]
+    if (named !== undefined) return json(fractal({ uuid: named, ...later }))
+    const { filters } = JSON.parse(query.get('q') ?? '') as { filters: { val: string[] }[] }
+    const objects = filters[0]?.val.map((one) => fractal({ uuid: one, ...later })) ?? []
+    return json({ num_results: objects.length, objects, page: 1, total_pages: 1 })
+  }
+
+test('create sends as many requests as were asked for, and prints their uuids', () =>
+  withScriptedApi(taking({}), async (endpoint, seen) => {
+    const args = ['create', '--tasks', '12', '--width', '100', '--xa', '-1.5', '--max-height', '300']
+    const { code, stdout, stderr } = await runHere(args, endpoint)
+    assert.is(code, 0)
+    assert.is(stderr, 'generating 12 task(s)\n')
+    const sent = seen.map(({ body }) => body as ReturnType<typeof fractal>)
+    assert.equal(lines(stdout).sort(), sent.map((one) => one.uuid).sort())
+    assert.is(new Set(sent.map((one) => one.uuid)).size, 12)
+    for (const { width, xa, height } of sent) {
+      assert.equal([width, xa], [100, -1.5])
+      assert.ok(height >= 256 && height <= 300)
+    }
+  }))
+
+test('create --wait ends with the table of the finished fractals', () =>
+  withScriptedApi(taking({}), async (endpoint) => {
+    const { code, stdout, stderr } = await runHere(['create', '--tasks', '3', '--wait'], endpoint)
+    assert.is(code, 0, stderr)
+    assert.is(stdout.match(/26283 bytes/g)?.length, 3)
+    assert.is(stderr, 'generating 3 task(s)\nrendering: 100 %, 3 of 3 finished\n')
+    const printed = await runHere(['create', '--tasks', '1', '--wait', '--output', 'json'], endpoint)
+    assert.is(JSON.parse(printed.stdout)[0].status, 'completed')
+  }))
+
+test('create --wait is exit code 1 where a fractal failed, and says which and why', () =>
+  withScriptedApi(
+    taking({ status: 'failed', error: { code: 'render-failed', message: 'no luck' } }),
+    async (endpoint) => {
+      const { code, stderr } = await runHere(['create', '--tasks', '2', '--wait'], endpoint)
+      assert.is(code, 1)
+      assert.is(stderr.match(/^faafo: fractal '[0-9a-f-]{36}' failed: no luck \(render-failed\)$/gm)?.length, 2, stderr)
+    },
+  ))
+
+test('a refused request does not keep the others from being sent', () => {
+  let count = 0
+  const take = taking({})
+  return withScriptedApi(
+    (...args) =>
+      ++count === 2 ? problem('invalid-request', 400, 'cannot request a fractal: too dear') : take(...args),
+    async (endpoint) => {
+      const { code, stdout, stderr } = await runHere(['create', '--tasks', '4'], endpoint)
+      assert.is(code, 1)
+      assert.is(lines(stdout).length, 3)
+      assert.match(stderr, /^faafo: cannot request a fractal: too dear$/m)
+    },
+  )
+})
+
+test('Ctrl-C while waiting is exit code 130, without a stack', () =>
+  withScriptedApi(taking({ status: 'rendering' }), async (endpoint, seen) => {
+    const { child, ended } = startProgram(['create', '--tasks', '1', '--wait'], { endpoint })
+    await until(() => seen.length >= 2, { what: 'it waits' })
+    child.kill('SIGINT')
+    const { code, stderr } = await ended
+    assert.is(code, 130)
+    assert.is(stderr, 'generating 1 task(s)\nstopped waiting; what was requested is rendered all the same\n')
+  }))
+
+test.run()

@@ -1,0 +1,73 @@
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { freePort } from '../../services/platform/ports.ts'
+import { fractal } from '../../services/platform/schema.ts'
+import { removeRuntime, writeRuntime } from '../../services/up/data-dir.ts'
+import { withBroker } from '../support/broker.ts'
+import { withPglite } from '../support/database.ts'
+import { generateLog } from '../support/generated-log.ts'
+import { withReadModel } from '../support/read-model.ts'
+import { withTempDir } from '../support/temp.ts'
+import { startProgram } from './run-program.ts'
+
+const run = (args: string[], env: Record<string, string>) => startProgram(args, { env }).ended
+
+test('replay and migrate find what runs on the data folder, and work on its log and tables', () =>
+  withTempDir((dir) =>
+    withBroker((broker) =>
+      withPglite(async ({ url: databaseUrl }) => {
+        await generateLog(broker.url, 9)
+        await writeRuntime(dir, { natsUrl: broker.url, databaseUrl, apiUrl: 'http://127.0.0.1:1', processes: [] })
+        const env = { DATA_DIR: dir }
+
+        assert.equal(await run(['migrate'], env), { code: 0, stdout: '', stderr: 'the database is up to date\n' })
+        const rebuilt = await run(['replay', 'rebuild'], env)
+        assert.is(rebuilt.stderr, "the tables are rebuilt from the log's 9 events\n")
+        assert.is(rebuilt.code, 0)
+
+        let uuid = ''
+        await withReadModel({ natsUrl: broker.url, databaseUrl }, async ({ db }) => {
+          const rows = await db.select().from(fractal)
+          assert.is(rows.length, 3)
+          uuid = rows[0]?.uuid ?? ''
+        })
+
+        const table = await run(['replay', 'show', uuid], env)
+        assert.is(table.code, 0, table.stderr)
+        for (const type of ['TaskRequested', 'TaskStarted', 'TaskCompleted']) assert.match(table.stdout, type)
+        const { stdout } = await run(['replay', 'show', uuid, '--output', 'json'], env)
+        assert.is(JSON.parse(stdout).length, 3)
+
+        const unknown = await run(['replay', 'show', '9c1c3d0e-5b0a-4d55-a1a7-3f6a6f7b2c10'], env)
+        assert.is(unknown.code, 1)
+        assert.is(unknown.stderr, "faafo: fractal '9c1c3d0e-5b0a-4d55-a1a7-3f6a6f7b2c10' not found\n")
+        await removeRuntime(dir)
+      }),
+    ),
+  ))
+
+test('where neither a URL nor a running installation is found, the line says what to set', () =>
+  withTempDir(async (dir) => {
+    for (const [args, name] of [
+      [['migrate'], 'DATABASE_URL'],
+      [['replay', 'show', '9c1c3d0e-5b0a-4d55-a1a7-3f6a6f7b2c10'], 'NATS_URL'],
+    ] as const) {
+      const { code, stderr } = await run([...args], { DATA_DIR: dir })
+      assert.is(code, 2)
+      assert.match(stderr, `set ${name}, or DATA_DIR`)
+    }
+  }))
+
+test('a broker or database that does not answer is exit code 3, and no password is shown', async () => {
+  const port = await freePort()
+  const database = await run(['migrate'], { DATABASE_URL: `postgres://me:secret@127.0.0.1:${port}/x` })
+  assert.is(database.code, 3)
+  assert.match(database.stderr, `no database answers at postgres://me:…@127.0.0.1:${port}/x`)
+  const broker = await run(['replay', 'show', '9c1c3d0e-5b0a-4d55-a1a7-3f6a6f7b2c10'], {
+    NATS_URL: `nats://127.0.0.1:${port}`,
+  })
+  assert.is(broker.code, 3)
+  assert.match(broker.stderr, `no broker answers at nats://127.0.0.1:${port}`)
+})
+
+test.run()

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { v7 } from 'uuid'
+import { v4 } from 'uuid'
 import type { Envelope, FractalEvent, NewEvent } from '../../events/events.ts'
 
 /** The package's version, as package.json has it. */
@@ -17,9 +17,9 @@ export const VERSION: string = (() => {
   }
 })()
 
-/** Gives a decision its identity: a new event id (uuid v7) and the time. */
+/** Gives a decision its identity and the time. The id is random from its first digit (v4): cursors carry the first eight. */
 export const identify = (
   event: NewEvent,
   source: string,
   links: Pick<Envelope, 'correlationid' | 'causationid' | 'traceparent'> = {},
-): FractalEvent => ({ ...event, id: v7(), source, time: new Date().toISOString(), ...links }) as FractalEvent
+): FractalEvent => ({ ...event, id: v4(), source, time: new Date().toISOString(), ...links }) as FractalEvent

@@ -76,8 +76,8 @@ test('a full log is 507, and this api is not ready for a while', () =>
     async ({ app, another, broker }) => {
       const { uuid } = await create(app)
       const { stream } = broker.names
-      const { config } = await (await broker.nc().jetstreamManager()).streams.info(stream)
-      const full = { ...config, max_bytes: 1, discard: 'new' }
+      const { config, state } = await (await broker.nc().jetstreamManager()).streams.info(stream)
+      const full = { ...config, max_bytes: state.bytes + 1, discard: 'new' }
       await broker.nc().request(`$JS.API.STREAM.UPDATE.${stream}`, JSON.stringify(full))
       for (const answer of [
         await post(app, '/v1/fractal', params),

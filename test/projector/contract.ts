@@ -85,7 +85,6 @@ export function projectorContract(withDatabase: WithDatabase): void {
       await doomed.end('SIGKILL')
       await writing
     }
-    assert.ok((await p.checkpoint()).seq < 21_000)
     const active = await startProcess(p)
     await p.caughtUp()
     const standby = p.start()
@@ -146,7 +145,7 @@ export function projectorContract(withDatabase: WithDatabase): void {
     const { seq, halted } = await p.checkpoint()
     assert.is(seq, 2)
     const cursor = cursorOf((await p.parts.log.at(3)) ?? { seq: 0, id: '' })
-    assert.match(halted, /^cannot store event 3: /)
+    assert.match(halted ?? '', /^cannot store event 3: /)
     assert.ok(halted?.includes(`(cursor ${cursor})`))
     assert.is((await p.parts.db.select().from(fractal)).length, 2)
   })

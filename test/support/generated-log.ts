@@ -1,5 +1,5 @@
 import { connect, headers } from 'nats'
-import { v4, v7 } from 'uuid'
+import { v4 } from 'uuid'
 import { encode } from '../../events/codec.ts'
 import type { FractalEvent, NewEvent } from '../../events/events.ts'
 import { namesIn } from '../../events/subjects.ts'
@@ -52,7 +52,7 @@ export async function generateLog(natsUrl: string, count: number): Promise<void>
     const events = [0, 1, 2].flatMap((step) => lives.flatMap((life) => life[step] ?? []))
     await Promise.all(
       events.map(async (event) => {
-        const identified = { ...event, id: v7(), source: '/generated', time: at } as FractalEvent
+        const identified = { ...event, id: v4(), source: '/generated', time: at } as FractalEvent
         const message = encode(identified)
         const head = headers()
         for (const [name, value] of Object.entries(message.headers)) head.set(name, value)

@@ -83,7 +83,6 @@ export const problemSchema = z
     state: z.string().optional().meta({ description: 'on illegal-transition: the status that the fractal has' }),
   })
   .meta({ id: 'Problem' })
-export type ProblemBody = z.output<typeof problemSchema>
 
 export const batchItemSchema = z
   .object({

@@ -1,11 +1,11 @@
-import { and, eq, getTableColumns, type SQL, sql } from 'drizzle-orm'
+import { getTableColumns, type SQL, sql } from 'drizzle-orm'
 import { FaafoError } from '../../events/errors.ts'
 import type { RecordedEvent } from '../../events/events.ts'
 import { type Db, querying } from '../platform/database.ts'
 import { fractalOf } from '../platform/fractal-row.ts'
 import type { LogPosition } from '../platform/log-reader.ts'
 import { checkpoint, FRACTAL_PROJECTION, type FractalRow, fractal } from '../platform/schema.ts'
-import { project } from './project.ts'
+import { type Changes, project } from './project.ts'
 
 /**
  * Brings the table from the checkpoint at `previous` to the last of `events`, rows and checkpoint in one transaction,
@@ -21,25 +21,38 @@ export async function applyBatch(
   const last = events.at(-1) ?? events[0]
   const next = { ...previous, seq: last.seq, id: last.id, time: last.recordedAt }
   const uuids = [...new Set(events.map((event) => event.fractal))]
-  await querying('project events', () =>
-    db.transaction(async (tx) => {
-      const [fence, rows] = await Promise.all([
-        tx
-          .update(checkpoint)
-          .set({ seq: next.seq, eventId: next.id, streamCreated: next.streamCreated, time: next.time, halted: null })
-          .where(and(eq(checkpoint.projection, FRACTAL_PROJECTION), eq(checkpoint.seq, previous.seq)))
-          .returning({ seq: checkpoint.seq }),
-        tx.select().from(fractal).where(isAmong(uuids)),
-      ])
-      if (fence.length === 0) {
-        throw new FaafoError('fence-lost', `cannot go on from event ${previous.seq}: the checkpoint is not there`)
-      }
-      const { upserts, deletes } = project(new Map(rows.map((row) => [row.uuid, fractalOf(row)])), events)
-      if (upserts.length > 0) await tx.execute(upsertOf(upserts))
-      if (deletes.length > 0) await tx.delete(fractal).where(isAmong(deletes))
-    }),
+  const rows = await querying('read the rows of a batch', () => db.select().from(fractal).where(isAmong(uuids)))
+  const changes = project(new Map(rows.map((row) => [row.uuid, fractalOf(row)])), events)
+  const [fenced] = await querying('project events', () =>
+    db.execute<{ moved: number }>(batchOf(previous, next, changes)),
   )
-  return next
+  if (fenced?.moved === 1) return next
+  throw new FaafoError('fence-lost', `cannot go on from event ${previous.seq}: the checkpoint is not there`)
+}
+
+/**
+ * Fence, rows and checkpoint in one statement, which is one transaction. Rows that were read before it are still so
+ * where the fence holds: only who moves the checkpoint changes rows. A statement of its own, and not a transaction of
+ * several, because the driver ends the process where the server goes away inside `begin` (porsager/postgres#1066).
+ */
+function batchOf(previous: LogPosition, next: LogPosition, { upserts, deletes }: Changes): SQL {
+  const records = JSON.stringify(
+    upserts.map((row) => Object.fromEntries(columns.map(([key, name]) => [name, row[key]]))),
+  )
+  return sql`
+    with fence as (
+      update ${checkpoint}
+      set seq = ${next.seq}, event_id = ${next.id}, stream_created = ${next.streamCreated}, time = ${next.time}, halted = null
+      where projection = ${FRACTAL_PROJECTION} and seq = ${previous.seq}
+      returning 1
+    ), upserted as (
+      insert into ${fractal} (${names})
+      select ${names} from json_populate_recordset(null::${fractal}, ${records}::json) where exists (select from fence)
+      on conflict ("uuid") do update set (${names}) = (${excluded})
+    ), deleted as (
+      delete from ${fractal} where ${isAmong(deletes)} and exists (select from fence)
+    )
+    select count(*)::int as moved from fence`
 }
 
 // Whole batches travel as one parameter each, so that a statement's size does not hang on a batch's.
@@ -51,11 +64,3 @@ const columns = Object.entries(getTableColumns(fractal)).map(
 )
 const names = sql.raw(columns.map(([, name]) => `"${name}"`).join(', '))
 const excluded = sql.raw(columns.map(([, name]) => `excluded."${name}"`).join(', '))
-
-function upsertOf(rows: readonly FractalRow[]): SQL {
-  const records = JSON.stringify(rows.map((row) => Object.fromEntries(columns.map(([key, name]) => [name, row[key]]))))
-  return sql`
-    insert into ${fractal} (${names})
-    select ${names} from json_populate_recordset(null::${fractal}, ${records}::json)
-    on conflict ("uuid") do update set (${names}) = (${excluded})`
-}

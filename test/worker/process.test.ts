@@ -57,14 +57,12 @@ test('the process of an isolated render ends with its worker', () =>
     await started(at, request)
     await first.end('SIGKILL')
     const second = await at.startWorker()
-    let child = ''
-    await until(
-      () => {
-        child = readFileSync(`/proc/${second.pid}/task/${second.pid}/children`, 'utf8').trim()
-        return child !== ''
-      },
-      { what: 'the render has its process' },
-    )
+    const childOf = (pid: number) =>
+      readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8')
+        .split(' ')
+        .find((child) => child !== '' && readFileSync(`/proc/${child}/cmdline`, 'utf8').includes('isolated-main'))
+    await until(() => childOf(second.pid) !== undefined, { what: 'the render has its process' })
+    const child = childOf(second.pid) ?? assert.unreachable()
     await second.end('SIGKILL')
     await until(() => !existsSync(`/proc/${child}`), { what: 'that process is gone' })
   }))

@@ -1,0 +1,94 @@
+import { cp, rename, rm } from 'node:fs/promises'
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { rebuild } from '../../services/replay/rebuild.ts'
+import { withPostgres } from '../support/database.ts'
+import { generateLog } from '../support/generated-log.ts'
+import { until } from '../support/until.ts'
+import { type Projection, requested, withProjection } from './with-projection.ts'
+
+/** Keeps a copy of the broker's folder, lets the log grow by 600 projected events, and puts the copy in its place. */
+async function putOlderLogBack(p: Projection): Promise<{ putRightLogBack(): Promise<void> }> {
+  const { storeDir } = p.server
+  await p.server.stop()
+  await cp(storeDir, `${storeDir}-older`, { recursive: true })
+  await p.server.restart()
+  await generateLog(p.server.url, 600)
+  await p.caughtUp()
+  await p.server.stop()
+  await rename(storeDir, `${storeDir}-right`)
+  await rename(`${storeDir}-older`, storeDir)
+  await p.server.restart()
+  return {
+    async putRightLogBack() {
+      await p.server.stop()
+      await rm(storeDir, { recursive: true })
+      await rename(`${storeDir}-right`, storeDir)
+      await p.server.restart()
+    },
+  }
+}
+
+const haltedFor = (p: Projection, reason: RegExp) =>
+  until(async () => reason.test((await p.checkpoint()).halted ?? ''), { what: `it halts for ${reason}` })
+
+test('an older copy of the log under a running projector halts it, and the right one gets it going', async () => {
+  await withProjection(withPostgres, async (p) => {
+    const projector = p.start()
+    await generateLog(p.server.url, 300)
+    await p.caughtUp()
+    const { putRightLogBack } = await putOlderLogBack(p)
+    await haltedFor(p, /^cannot go on from event 900: the log ends at event 300.*faafo replay rebuild/)
+    assert.ok(projector.said('projector halted'))
+
+    // Grown beyond the checkpoint, it is still another log.
+    await generateLog(p.server.url, 900)
+    await haltedFor(p, /^cannot go on from event 900: the event there is now /)
+    assert.is((await p.checkpoint()).seq, 900)
+
+    await putRightLogBack()
+    await until(async () => (await p.checkpoint()).halted === null, { what: 'it goes on' })
+    await p.append(requested())
+    await p.caughtUp()
+    assert.equal(await p.equalsLog(), { seq: 901, fractals: 301 })
+  })
+})
+
+test('an older copy of the log that grew while nobody read halts the next projector', async () => {
+  await withProjection(withPostgres, async (p) => {
+    const before = p.start()
+    await generateLog(p.server.url, 300)
+    await p.caughtUp()
+    const copied = putOlderLogBack(p)
+    await copied
+    await before.stop()
+    await generateLog(p.server.url, 900)
+    p.start()
+    await haltedFor(p, /^cannot go on from event 900: the event there is now /)
+  })
+})
+
+test('a log that was made anew halts the projector, until a rebuild accepts it', async () => {
+  await withProjection(withPostgres, async (p) => {
+    const projector = p.start()
+    await generateLog(p.server.url, 300)
+    await p.caughtUp()
+    await p.server.stop()
+    await rm(p.server.storeDir, { recursive: true })
+    await cp(p.server.storeDir, p.server.storeDir, { recursive: true }).catch(() => undefined)
+    await p.server.restart()
+    await generateLog(p.server.url, 600)
+    await haltedFor(p, /^cannot go on from event 300: the log was made at /)
+
+    const signal = new AbortController().signal
+    assert.is(await rebuild({ ...p.parts, signal }), 600)
+    assert.is((await p.checkpoint()).halted, null)
+    assert.equal(await p.equalsLog(), { seq: 600, fractals: 200 })
+    await p.append(requested())
+    await p.caughtUp()
+    assert.ok(projector.said('projecting again'))
+    assert.is((await p.equalsLog()).seq, 601)
+  })
+})
+
+test.run()

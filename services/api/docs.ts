@@ -13,7 +13,8 @@ const assets = new Map([
 ])
 const START = `SwaggerUIBundle({ url: '/openapi.json', dom_id: '#docs', deepLinking: true, tryItOutEnabled: true })\n`
 
-const folder = () => dirname(createRequire(import.meta.url).resolve('swagger-ui-dist/package.json'))
+const require = createRequire(import.meta.url)
+const folder = () => dirname(require.resolve('swagger-ui-dist/package.json'))
 
 /** GET /docs/:file */
 export async function getDocsFile(c: Context): Promise<Response> {

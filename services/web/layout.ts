@@ -19,14 +19,14 @@ h2 { font: 600 1rem/1.4 ui-monospace, monospace; margin: 0 0 .5rem; overflow-wra
 a { color: var(--accent) }
 article { background: var(--paper); border: 1px solid var(--line); border-radius: .5rem; margin: 0 0 1rem; padding: 1rem;
   display: grid; grid-template-columns: minmax(0, 18rem) minmax(0, 1fr); gap: 1.25rem }
-article img { display: block; max-width: 100%; height: auto; border-radius: .25rem; background: var(--ground) }
+article img { display: block; width: auto; height: auto; max-width: 100%; max-height: 26rem; border-radius: .25rem; background: var(--ground) }
 table { border-collapse: collapse; width: 100%; font-size: .9rem }
 th, td { text-align: left; vertical-align: top; padding: .2rem 0; border-top: 1px solid var(--line); font-weight: 400 }
-th { color: var(--quiet); width: 8rem; padding-right: 1rem }
+th { color: var(--quiet); width: 8rem; padding-right: 1rem; white-space: nowrap }
 td { overflow-wrap: anywhere; font-variant-numeric: tabular-nums }
 .quiet, footer { color: var(--quiet) }
 code { font: .9em ui-monospace, monospace; overflow-wrap: anywhere }
-@media (max-width: 40rem) { article { grid-template-columns: minmax(0, 1fr) } th { width: 6.5rem } }
+@media (max-width: 40rem) { article { grid-template-columns: minmax(0, 1fr) } th { width: 7rem } }
 `
 
 /** A whole page. */

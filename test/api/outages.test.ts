@@ -1,3 +1,4 @@
+import process from 'node:process'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { until } from '../support/until.ts'

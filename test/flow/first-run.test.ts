@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { readFile, rm } from 'node:fs/promises'
+import { readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -115,11 +115,14 @@ test('a start with several bad settings names all of them', () =>
     assert.is(refused.stderr.trim().split('\n').length, 1)
   }))
 
-test('a data folder that cannot be written to is refused in a line', async () => {
-  const refused = await faafo(['up'], { env: { DATA_DIR: '/proc/nowhere', PORT: '0' } })
-  assert.is(refused.code, 1)
-  assert.match(refused.stderr, '/proc/nowhere')
-  assert.is(refused.stderr.trim().split('\n').length, 1)
-})
+test('a data folder that cannot be written to is refused in a line', () =>
+  withTempDir(async (folder) => {
+    const file = join(folder, 'file')
+    await writeFile(file, '')
+    const refused = await faafo(['up'], { env: { DATA_DIR: join(file, 'data'), PORT: '0' } })
+    assert.is(refused.code, 1)
+    assert.match(refused.stderr, file)
+    assert.is(refused.stderr.trim().split('\n').length, 1)
+  }))
 
 test.run()

@@ -77,7 +77,7 @@ export function projectorContract(withDatabase: WithDatabase): void {
 
   given('a projector killed in the midst of its work goes on when started again; a standby takes over', async (p) => {
     await generateLog(p.server.url, 3_000)
-    for (let kills = 0; kills < 3; kills++) {
+    for (let kills = 0; kills < 2; kills++) {
       const doomed = await startProcess(p)
       const before = (await p.parts.log.head()).lastSeq
       const writing = generateLog(p.server.url, 6_000)

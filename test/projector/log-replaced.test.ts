@@ -1,4 +1,5 @@
 import { cp, rename, rm } from 'node:fs/promises'
+import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { rebuild } from '../../services/replay/rebuild.ts'
@@ -59,8 +60,7 @@ test('an older copy of the log that grew while nobody read halts the next projec
     const before = p.start()
     await generateLog(p.server.url, 300)
     await p.caughtUp()
-    const copied = putOlderLogBack(p)
-    await copied
+    await putOlderLogBack(p)
     await before.stop()
     await generateLog(p.server.url, 900)
     p.start()
@@ -74,8 +74,7 @@ test('a log that was made anew halts the projector, until a rebuild accepts it',
     await generateLog(p.server.url, 300)
     await p.caughtUp()
     await p.server.stop()
-    await rm(p.server.storeDir, { recursive: true })
-    await cp(p.server.storeDir, p.server.storeDir, { recursive: true }).catch(() => undefined)
+    await rm(join(p.server.storeDir, 'jetstream'), { recursive: true })
     await p.server.restart()
     await generateLog(p.server.url, 600)
     await haltedFor(p, /^cannot go on from event 300: the log was made at /)

@@ -9,7 +9,7 @@ import { pixelChecksumOf } from '../../services/kernel/decode.ts'
 import type { RenderProgress } from '../../services/platform/presence.ts'
 import { listen } from '../../services/platform/presence.ts'
 import { until } from '../support/until.ts'
-import { type Outcome, picture, slowPicture, type Workplace, withWorkplace } from './workplace.ts'
+import { type Outcome, picture, slowPicture, type WorkerOptions, type Workplace, withWorkplace } from './workplace.ts'
 
 const golden: (FractalParams & { rgb_sha256: string })[] = JSON.parse(
   readFileSync(new URL('../golden/julia.json', import.meta.url), 'utf8'),
@@ -54,19 +54,33 @@ test('requests become images with the golden pixels, stored under their checksum
     }
   }))
 
-test('two workers that get the same task leave one outcome', () =>
+test('two workers that race for a task leave one outcome, and both are done with it', () =>
   withWorkplace(async (at) => {
-    const requests = await Promise.all(Array.from({ length: 30 }, () => at.request({})))
-    at.runWorker({ name: 'one' })
-    at.runWorker({ name: 'two' })
-    // What a broker that lost its memory of the consumer does: everything is delivered again.
-    const jsm = await at.connection.nc().jetstreamManager()
-    await jsm.consumers.delete(at.connection.names.stream, at.connection.names.renderConsumer).catch(() => {})
-    for (const request of requests) {
-      completed(await at.outcome(request))
-      const events = await at.log.history(request.uuid)
-      assert.is(events.filter((e) => e.type === 'TaskCompleted').length, 1)
+    const request = await at.request({})
+    let open = () => {}
+    const gate = new Promise<void>((done) => {
+      open = done
+    })
+    const hold: WorkerOptions['render'] = (render) => async (job, signal) => {
+      await gate
+      return render(job, signal)
     }
+    const ends = ['one', 'two'].map((name) => at.runWorker({ name, render: hold }))
+    await until(
+      async () => {
+        await forgetDeliveries(at)
+        return (await at.attempts(request)).length === 2
+      },
+      { what: 'both have begun', everyMs: 500 },
+    )
+    open()
+    completed(await at.outcome(request))
+    await until(async () => (await pendingAcks(at)) === 0, { what: 'every delivery is settled' })
+    for (const end of ends) await end()
+    assert.equal(
+      (await at.log.history(request.uuid)).map((e) => e.type),
+      ['TaskRequested', 'TaskStarted', 'TaskStarted', 'TaskCompleted'],
+    )
   }))
 
 test('a cancelled render stops, tells no outcome of its own, and the worker goes on with others', () =>
@@ -117,7 +131,7 @@ test('a task that goes on failing is tried again after a while, and fails with t
     const fresh = await at.request({})
     let tries = 0
     at.runWorker({
-      render: async () => {
+      render: () => async () => {
         tries++
         throw new Error('a text for nobody')
       },
@@ -148,8 +162,7 @@ test('a task that is delivered again while it is in hand is not rendered twice',
     at.runWorker()
     const request = await at.request(slowPicture(2e9))
     await until(async () => (await at.attempts(request)).length === 1, { what: 'it has begun' })
-    const jsm = await at.connection.nc().jetstreamManager()
-    await jsm.consumers.delete(at.connection.names.stream, at.connection.names.renderConsumer)
+    await forgetDeliveries(at)
     completed(await at.outcome(request))
     await until(async () => (await pendingAcks(at)) === 0, { what: 'the second delivery is settled' })
     assert.is((await at.attempts(request)).length, 1)
@@ -161,6 +174,13 @@ test('an unreadable message keeps nobody from working', () =>
     at.runWorker()
     completed(await at.outcome(await at.request({})))
   }))
+
+/** What a broker does that loses its consumers: everything is delivered again, as if for the first time. */
+async function forgetDeliveries(at: Workplace): Promise<void> {
+  const jsm = await at.connection.nc().jetstreamManager()
+  const { names } = at.connection
+  await jsm.consumers.delete(names.stream, names.renderConsumer).catch(() => {}) // not made yet
+}
 
 async function pendingAcks(at: Workplace): Promise<number> {
   const jsm = await at.connection.nc().jetstreamManager()

@@ -14,6 +14,7 @@ import { renderQueue } from '../../services/platform/render-queue.ts'
 import { fileStore } from '../../services/storage/file-store.ts'
 import type { ImageStore } from '../../services/storage/image-store.ts'
 import { createRenderPool } from '../../services/worker/render-pool.ts'
+import type { Renderer } from '../../services/worker/rendering.ts'
 import { runWorker, type WorkerParts } from '../../services/worker/worker.ts'
 import { type Broker, startBroker } from '../support/broker.ts'
 import { type Child, startChild } from '../support/child.ts'
@@ -23,6 +24,11 @@ import { until } from '../support/until.ts'
 export type Request = { uuid: string; generation: number }
 
 export type Outcome = RecordedEvent<'TaskCompleted' | 'TaskFailed' | 'TaskCancelled'>
+
+export type WorkerOptions = Partial<Pick<WorkerParts, 'images' | 'name' | 'graceMs'>> & {
+  /** What renders, given what would. */
+  render?: (render: Renderer) => Renderer
+}
 
 export type Workplace = {
   broker: Broker
@@ -38,7 +44,7 @@ export type Workplace = {
   /** A worker process, as `faafo worker` starts it; ended with the workplace. */
   startWorker(env?: Record<string, string>): Promise<Child>
   /** A worker in this process, until the returned function is called. */
-  runWorker(parts?: Partial<Pick<WorkerParts, 'images' | 'name' | 'render' | 'graceMs'>>): () => Promise<void>
+  runWorker(parts?: WorkerOptions): () => Promise<void>
 }
 
 /** Cheap and not trivial. */
@@ -135,14 +141,14 @@ async function openWorkplace(dir: string, ends: (() => Promise<unknown>)[]): Pro
       return child
     },
 
-    runWorker(parts = {}) {
+    runWorker({ render = (inner: Renderer) => inner, ...parts } = {}) {
       const stop = new AbortController()
       const threads = 2
       const pool = createRenderPool(threads)
       const running = runWorker(
         {
           ...{ broker: connection, log, queue: renderQueue(connection), images, threads, logger },
-          ...{ render: pool.render, name: 'here', ...parts },
+          ...{ render: render(pool.render), name: 'here', ...parts },
         },
         stop.signal,
       )

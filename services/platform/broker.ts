@@ -112,6 +112,7 @@ function connectionOptions(config: Config['broker'] & { url: string }, name: str
     timeout: 5_000,
     pingInterval: 5_000,
     maxPingOut: 2,
+    noAsyncTraces: true, // else it takes a stack trace with every request, for an error that rarely comes
     ...(authenticator && { authenticator }),
     ...(config.tlsCa && { tls: { caFile: config.tlsCa } }),
   }

@@ -4,7 +4,7 @@ import type { RecordedEvent } from '../../events/events.ts'
 import { type Db, querying } from '../platform/database.ts'
 import { fractalOf } from '../platform/fractal-row.ts'
 import type { LogPosition } from '../platform/log-reader.ts'
-import { checkpoint, FRACTAL_PROJECTION, type FractalRow, fractal } from '../platform/schema.ts'
+import { checkpoint, FRACTAL_PROJECTION, fractal } from '../platform/schema.ts'
 import { type Changes, project } from './project.ts'
 
 /**
@@ -35,32 +35,28 @@ export async function applyBatch(
  * where the fence holds: only who moves the checkpoint changes rows. A statement of its own, and not a transaction of
  * several, because the driver ends the process where the server goes away inside `begin` (porsager/postgres#1066).
  */
-function batchOf(previous: LogPosition, next: LogPosition, { upserts, deletes }: Changes): SQL {
-  const records = JSON.stringify(
-    upserts.map((row) => Object.fromEntries(columns.map(([key, name]) => [name, row[key]]))),
-  )
-  return sql`
+const batchOf = (previous: LogPosition, next: LogPosition, { upserts, deletes }: Changes): SQL => sql`
     with fence as (
       update ${checkpoint}
       set seq = ${next.seq}, event_id = ${next.id}, stream_created = ${next.streamCreated}, time = ${next.time}, halted = null
-      where projection = ${FRACTAL_PROJECTION} and seq = ${previous.seq}
+      where projection = ${FRACTAL_PROJECTION} and seq = ${previous.seq} and event_id is not distinct from ${previous.id}
       returning 1
     ), upserted as (
       insert into ${fractal} (${names})
-      select ${names} from json_populate_recordset(null::${fractal}, ${records}::json) where exists (select from fence)
+      select ${fields} from json_to_recordset(${JSON.stringify(upserts)}::json) as r (${typedFields}) where exists (select from fence)
       on conflict ("uuid") do update set (${names}) = (${excluded})
     ), deleted as (
       delete from ${fractal} where ${isAmong(deletes)} and exists (select from fence)
     )
     select count(*)::int as moved from fence`
-}
 
 // Whole batches travel as one parameter each, so that a statement's size does not hang on a batch's.
 
 const isAmong = (uuids: string[]): SQL => sql`${fractal.uuid} = any(${sql.param(uuids)}::uuid[])`
 
-const columns = Object.entries(getTableColumns(fractal)).map(
-  ([key, { name }]) => [key as keyof FractalRow, name] as const,
-)
-const names = sql.raw(columns.map(([, name]) => `"${name}"`).join(', '))
-const excluded = sql.raw(columns.map(([, name]) => `excluded."${name}"`).join(', '))
+const columns = Object.entries(getTableColumns(fractal))
+const listOf = (part: (entry: (typeof columns)[number]) => string) => sql.raw(columns.map(part).join(', '))
+const names = listOf(([, { name }]) => `"${name}"`)
+const excluded = listOf(([, { name }]) => `excluded."${name}"`)
+const fields = listOf(([field]) => `"${field}"`)
+const typedFields = listOf(([field, column]) => `"${field}" ${column.getSQLType()}`)

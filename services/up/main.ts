@@ -55,13 +55,19 @@ await runService('up', async () => {
     if (config.broker.url === undefined) await untilListening(broker.url, stopping)
     if (config.databaseUrl === undefined) await untilListening(database.url, stopping)
     const apiUrl = `http://${config.host.includes(':') ? `[${config.host}]` : config.host}:${port}`
-    record = () =>
+    const write = () =>
       writeRuntime(config.dataDir, {
         natsUrl: broker.url,
         databaseUrl: database.url,
         apiUrl,
         processes: supervisor.running.flatMap(({ name, pid }) => (pid === undefined ? [] : [{ name, pid }])),
       })
+    // One after the other, so that the last one written is the newest.
+    let written = Promise.resolve()
+    record = () => {
+      written = written.then(write, write)
+      return written
+    }
     const env = {
       ...process.env,
       NATS_URL: broker.url,

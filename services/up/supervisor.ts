@@ -52,13 +52,13 @@ function supervise(program: Program, logger: Logger, onChange: () => void): Supe
     let wait = FIRST_WAIT_MS
     while (!stopping.signal.aborted) {
       const startedAt = Date.now()
-      child = start(program)
-      const end = ending(child)
-      if (child.pid !== undefined) {
-        logger.debug({ program: program.name, pid: child.pid }, 'program started')
+      const started = start(program)
+      child = started
+      started.once('spawn', () => {
+        logger.debug({ program: program.name, pid: started.pid }, 'program started')
         onChange()
-      }
-      const { code, signal, error } = await end
+      })
+      const { code, signal, error } = await ending(started)
       child = undefined
       if (stopping.signal.aborted) return
       if (Date.now() - startedAt > STEADY_MS) wait = FIRST_WAIT_MS
@@ -74,10 +74,10 @@ function supervise(program: Program, logger: Logger, onChange: () => void): Supe
     },
     async stop(graceMs) {
       stopping.abort()
-      child?.kill('SIGTERM')
+      if (child) sendSignal(child, 'SIGTERM')
       const timer = setTimeout(() => {
         logger.warn({ program: program.name, graceMs }, 'program did not stop, killing it')
-        child?.kill('SIGKILL')
+        if (child) sendSignal(child, 'SIGKILL')
       }, graceMs)
       await ended
       clearTimeout(timer)
@@ -96,6 +96,19 @@ function start(program: Program): ChildProcess {
     stdio: ['pipe', output, output],
     detached: true,
   })
+}
+
+/**
+ * In place of `child.kill`, which on Deno also ends the program's standard input, as if we were gone, and takes the
+ * signal for its end whatever its exit code is.
+ */
+export function sendSignal(child: ChildProcess, signal: 'SIGINT' | 'SIGTERM' | 'SIGKILL'): void {
+  if (child.pid === undefined) return
+  try {
+    process.kill(child.pid, signal)
+  } catch {
+    // it ended by itself meanwhile
+  }
 }
 
 const ending = (child: ChildProcess) =>

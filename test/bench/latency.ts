@@ -38,7 +38,12 @@ export const latency: Suite = {
       await nc.close()
       const reference = { name: 'drawing alone, p50', value: median(drawing) }
       rows.push({ name: `request to completed p50 (${label})`, value: median(samples), unit: 'ms', reference })
-      rows.push({ name: `request to completed p99 (${label})`, value: percentile(samples, 0.99), unit: 'ms', reference })
+      rows.push({
+        name: `request to completed p99 (${label})`,
+        value: percentile(samples, 0.99),
+        unit: 'ms',
+        reference,
+      })
     })
     return rows
   },

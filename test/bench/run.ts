@@ -23,7 +23,9 @@ const { values, positionals } = parseArgs({
 const unknown = positionals.filter((name) => !suites.some((suite) => suite.name === name))
 if (unknown.length > 0 || !['table', 'json'].includes(values.output)) {
   const known = suites.map((suite) => suite.name).join(', ')
-  console.error(`bench: cannot run '${[...unknown, values.output].join(' ')}': suites are ${known}; --output table|json`)
+  console.error(
+    `bench: cannot run '${[...unknown, values.output].join(' ')}': suites are ${known}; --output table|json`,
+  )
   process.exit(2)
 }
 
@@ -41,7 +43,9 @@ if (values.output === 'json') {
   }
 } else {
   const memory = `${Math.round(totalmem() / 2 ** 30)} GiB`
-  console.log(`${cpus()[0]?.model ?? 'unknown processor'}, ${availableParallelism()} cores, ${memory}; Node ${process.version}`)
+  console.log(
+    `${cpus()[0]?.model ?? 'unknown processor'}, ${availableParallelism()} cores, ${memory}; Node ${process.version}`,
+  )
   const table = new Table({ head: ['figure', 'value', 'unit', 'reference', 'value', 'ratio'], style: { head: [] } })
   for (const row of rows) {
     const { name, value, unit, reference } = row

@@ -3,8 +3,7 @@ import { brokerProgram } from '../support/broker.ts'
 import { type System, withSystem } from '../support/system.ts'
 
 /** How often the broker writes to disk: its own default, and what `faafo up` asks for. */
-export const fsyncModes = ['2m', 'always'] as const
-export type FsyncMode = (typeof fsyncModes)[number]
+const fsyncModes = ['2m', 'always'] as const
 
 /** Runs `measure` on a fresh system in each fsync mode; `label` names broker version and mode. */
 export async function inEachFsyncMode(
@@ -21,7 +20,9 @@ export async function inEachFsyncMode(
 }
 
 export const brokerVersion = (program: string): string =>
-  spawnSync(program, ['--version'], { encoding: 'utf8' }).stdout.replace(/^.*v(?=\d)/, '').trim()
+  spawnSync(program, ['--version'], { encoding: 'utf8' })
+    .stdout.replace(/^.*v(?=\d)/, '')
+    .trim()
 
 export const request = (side: number) => ({
   width: side,

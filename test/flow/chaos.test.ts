@@ -1,11 +1,11 @@
 import { createHash } from 'node:crypto'
 import process from 'node:process'
+import { v4 } from 'uuid'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { v4 } from 'uuid'
 import { isFractal } from '../../events/task.ts'
-import { compareWithLog } from '../../services/replay/compare.ts'
 import { pause } from '../../services/platform/shutdown.ts'
+import { compareWithLog } from '../../services/replay/compare.ts'
 import { withReadModel } from '../support/read-model.ts'
 import { seededRandom } from '../support/seeded-random.ts'
 import { type System, withSystem } from '../support/system.ts'
@@ -111,7 +111,9 @@ async function request(apiUrl: string, uuid: string): Promise<void> {
 }
 
 async function unfinished(apiUrl: string): Promise<number> {
-  const q = encodeURIComponent(JSON.stringify({ filters: [{ name: 'status', op: 'in', val: ['requested', 'rendering'] }] }))
+  const q = encodeURIComponent(
+    JSON.stringify({ filters: [{ name: 'status', op: 'in', val: ['requested', 'rendering'] }] }),
+  )
   const all = await fetch(`${apiUrl}/v1/fractal?results_per_page=1`).catch(() => null)
   const open = await fetch(`${apiUrl}/v1/fractal?results_per_page=1&q=${q}`).catch(() => null)
   if (!all?.ok || !open?.ok) return REQUESTS

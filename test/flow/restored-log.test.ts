@@ -9,7 +9,9 @@ import { withTempDir } from '../support/temp.ts'
 import { until } from '../support/until.ts'
 
 const create = (apiUrl: string) =>
-  faafo(['create', '--tasks', '2', '--wait', '--width', '64', '--height', '64'], { env: { FAAFO_ENDPOINT_URL: apiUrl } })
+  faafo(['create', '--tasks', '2', '--wait', '--width', '64', '--height', '64'], {
+    env: { FAAFO_ENDPOINT_URL: apiUrl },
+  })
 
 const projection = async ({ apiUrl }: System): Promise<string> => {
   const answer = await fetch(`${apiUrl}/readyz`).catch(() => null)

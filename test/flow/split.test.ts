@@ -55,14 +55,29 @@ test('spread over machines: two apis, a projector and a standby, three workers t
           const projector = run('projector', { NATS_URL, DATABASE_URL })
           const [one, other] = ports.map((port) => `http://127.0.0.1:${port}`)
           for (const url of [one, other]) {
-            await until(async () => (await fetch(`${url}/readyz`).catch(() => null))?.ok ?? false, { what: `${url} is ready` })
+            await until(async () => (await fetch(`${url}/readyz`).catch(() => null))?.ok ?? false, {
+              what: `${url} is ready`,
+            })
           }
           const standby = run('projector', { NATS_URL, DATABASE_URL })
           await until(async () => (await status(one)).workers.length === 3, { what: 'all three workers are seen' })
 
           // work enough for all: what is asked of one api is read from the other, with the write's cursor
-          const picture = { width: 700, height: 700, iterations: 400, xa: -2, xb: 2, ya: -1.5, yb: 1.5, cx: -0.4, cy: 0.6 }
-          const batch = await post(`${one}/v1/batch`, Array.from({ length: 60 }, () => picture))
+          const picture = {
+            width: 700,
+            height: 700,
+            iterations: 400,
+            xa: -2,
+            xb: 2,
+            ya: -1.5,
+            yb: 1.5,
+            cx: -0.4,
+            cy: 0.6,
+          }
+          const batch = await post(
+            `${one}/v1/batch`,
+            Array.from({ length: 60 }, () => picture),
+          )
           assert.is(batch.status, 200, await batch.clone().text())
           const finished = () => completed(other)
           await until(async () => (await finished()).length === 60, { what: 'all are completed', withinMs: 120_000 })

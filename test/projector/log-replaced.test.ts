@@ -79,6 +79,7 @@ test('a log that was made anew halts the projector, until a rebuild accepts it',
     await generateLog(p.server.url, 600)
     await haltedFor(p, /^cannot go on from event 300: the log was made at /)
 
+    await p.reconnected()
     const signal = new AbortController().signal
     assert.is(await rebuild({ ...p.parts, signal }), 600)
     assert.is((await p.checkpoint()).halted, null)

@@ -26,6 +26,8 @@ export type Projection = {
   /** A projector in this process, with connections of its own. */
   start(): RunningProjector
   append(...events: NewEvent[]): Promise<void>
+  /** Waits until the test's own connection is back after the broker was away. */
+  reconnected(): Promise<void>
   checkpoint(): Promise<CheckpointRow>
   /** Waits until the checkpoint is at the log's end. */
   caughtUp(): Promise<void>
@@ -64,6 +66,14 @@ export const withProjection = (withDatabase: WithDatabase, use: (projection: Pro
             },
             async append(...events) {
               for (const event of events) await parts.log.append(identify(event, '/test'), { withinMs: 10_000 })
+            },
+            async reconnected() {
+              const answers = () =>
+                parts.log.head().then(
+                  () => true,
+                  () => false,
+                )
+              await until(answers, { what: 'the log answers' })
             },
             async caughtUp() {
               const isThere = async () => (await readCheckpoint(parts.db))?.seq === (await parts.log.head()).lastSeq

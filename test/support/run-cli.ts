@@ -5,7 +5,10 @@ import { launcher } from './system.ts'
 export type CliResult = { code: number | null; stdout: string; stderr: string }
 
 /** Runs the built `faafo` with these arguments, as a shell would. */
-export function faafo(args: readonly string[], options: { env?: Record<string, string>; cwd?: string } = {}): Promise<CliResult> {
+export function faafo(
+  args: readonly string[],
+  options: { env?: Record<string, string>; cwd?: string } = {},
+): Promise<CliResult> {
   const child = spawn(process.execPath, [launcher, ...args], {
     env: { ...process.env, ...options.env },
     ...(options.cwd !== undefined && { cwd: options.cwd }),

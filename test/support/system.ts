@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import process from 'node:process'
 import { fileURLToPath } from 'node:url'
+import { sendSignal } from '../../services/up/supervisor.ts'
 import { brokerProgram } from './broker.ts'
 import { withTempDir } from './temp.ts'
 import { until } from './until.ts'
@@ -28,14 +29,18 @@ export type System = {
 
 export type SystemOptions = { env?: Record<string, string>; dataDir?: string; port?: number }
 
-/** Starts `faafo up` as its users do, from `dist`, and ends it afterwards however `use` ended. */
+/**
+ * Starts `faafo up` as its users do, from `dist` (on Deno from the sources), and ends it afterwards however `use`
+ * ended.
+ */
 export const withSystem = (use: (system: System) => Promise<void>, options: SystemOptions = {}): Promise<void> =>
   options.dataDir === undefined
     ? withTempDir((dataDir) => runSystem(dataDir, use, options))
     : runSystem(options.dataDir, use, options)
 
 async function runSystem(dataDir: string, use: (system: System) => Promise<void>, options: SystemOptions) {
-  const child = spawn(process.execPath, [launcher, 'up'], {
+  const program = 'Deno' in globalThis ? ['run', '-A', join(root, 'services', 'cli', 'main.ts')] : [launcher]
+  const child = spawn(process.execPath, [...program, 'up'], {
     env: {
       ...process.env,
       NATS_SERVER_BIN: await brokerProgram(),
@@ -89,6 +94,6 @@ function end(child: ChildProcess): Promise<number | null> {
       clearTimeout(timer)
       done(code)
     })
-    child.kill('SIGINT')
+    sendSignal(child, 'SIGINT')
   })
 }

@@ -49,6 +49,8 @@ export type Fractal = {
   last: { seq: number; id: string }
   /** Highest `entry` of this generation's attempt record. */
   entry: number
+  /** The entries of its starts that no end is recorded of: a render that runs, or a crash. */
+  unended: readonly number[]
 }
 
 export type Task = { status: 'unknown' } | { status: 'deleted' } | Fractal
@@ -69,15 +71,18 @@ export function evolve(task: Task, event: RecordedEvent): Task {
   const changed = { ...task, updatedAt: event.recordedAt, last: { seq: event.seq, id: event.id } }
   switch (event.type) {
     case 'TaskStarted': {
-      if (event.data.entry <= task.entry) return task
       const { entry } = event.data
-      return { ...changed, status: 'rendering', entry, attempts: task.attempts + 1, startedAt: event.recordedAt }
+      if (entry <= task.entry) return task
+      const begun = { entry, attempts: task.attempts + 1, unended: [...task.unended, entry] }
+      return { ...changed, ...begun, status: 'rendering', startedAt: event.recordedAt }
     }
     case 'TaskAttemptFailed': {
-      const { entry, counted, error } = event.data
+      const { entry, started, counted, error } = event.data
       if (entry <= task.entry) return task
-      if (!counted) return { ...changed, status: 'requested', entry, attempts: task.attempts - 1 }
-      return { ...changed, status: 'requested', entry, error }
+      if (!task.unended.includes(started)) return { ...changed, entry } // its end was recorded before
+      const ended = { entry, status: 'requested' as const, unended: task.unended.filter((start) => start !== started) }
+      if (!counted) return { ...changed, ...ended, attempts: task.attempts - 1 }
+      return { ...changed, ...ended, error }
     }
     case 'TaskCompleted': {
       const { checksum, pixelChecksum, size, duration, generatedBy, imageKey, kernelVersion } = event.data
@@ -112,6 +117,7 @@ function requested(task: Task, event: RecordedEvent<'TaskRequested'>): Task {
     first: isFractal(task) ? task.first : last,
     last,
     entry: 0,
+    unended: [],
   }
 }
 

@@ -32,6 +32,7 @@ CREATE TABLE "fractal" (
 	"generation" integer NOT NULL,
 	"attempts" integer NOT NULL,
 	"entry" integer NOT NULL,
+	"unended" text NOT NULL,
 	"error_code" text,
 	"error_message" text,
 	"requested_at" timestamp (3) with time zone NOT NULL,

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { open, readFile, rename, rm } from 'node:fs/promises'
+import { open, readFile, rename, rm, stat } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import process from 'node:process'
 import type { Command } from 'commander'
@@ -52,9 +52,16 @@ async function get(session: Session, uuid: string, { outputFile, checkPixels }: 
     return
   }
   const file = outputFile ?? `${uuid}.png`
+  if (await isSpecial(file)) {
+    // A device or a pipe: it is written to, never replaced.
+    await writeAll(file, 'w', pieces).catch((error) => {
+      throw error instanceof FaafoError ? error : unwritable(file, error)
+    })
+    return
+  }
   const draft = join(dirname(file), `.${basename(file)}.${process.pid}.part`)
   try {
-    await writeAll(draft, pieces).catch((error) => {
+    await writeAll(draft, 'wx', pieces).catch((error) => {
       throw error instanceof FaafoError ? error : unwritable(file, error)
     })
     if (wantsPixels(fractal, checkPixels, session)) await checkPixelsOf(draft, fractal)
@@ -90,8 +97,14 @@ async function* verified(stream: ReadableStream<Uint8Array>, fractal: FractalObj
   }
 }
 
-async function writeAll(file: string, pieces: AsyncIterable<Uint8Array>): Promise<void> {
-  const handle = await open(file, 'wx')
+const isSpecial = (file: string): Promise<boolean> =>
+  stat(file).then(
+    (found) => !found.isFile() && !found.isDirectory(),
+    () => false,
+  )
+
+async function writeAll(file: string, flag: 'w' | 'wx', pieces: AsyncIterable<Uint8Array>): Promise<void> {
+  const handle = await open(file, flag)
   try {
     for await (const piece of pieces) await handle.writeFile(piece)
   } finally {

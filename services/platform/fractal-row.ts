@@ -22,6 +22,7 @@ export function rowOf(task: Fractal): FractalRow {
     generation: task.generation,
     attempts: task.attempts,
     entry: task.entry,
+    unended: task.unended.join(','),
     errorCode: textOf(task.error?.code),
     errorMessage: textOf(task.error?.message),
     requestedAt: new Date(task.requestedAt),
@@ -66,6 +67,7 @@ export function fractalOf(row: FractalRow): Fractal {
     first: { seq: row.firstSeq, id: row.firstId },
     last: { seq: row.lastSeq, id: row.lastId },
     entry: row.entry,
+    unended: row.unended === '' ? [] : row.unended.split(',').map(Number),
   }
 }
 

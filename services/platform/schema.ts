@@ -42,6 +42,8 @@ export const fractal = pgTable(
     generation: integer('generation').notNull(),
     attempts: integer('attempts').notNull(),
     entry: integer('entry').notNull(),
+    /** Entries of starts without an end, separated by commas. */
+    unended: text('unended').notNull(),
     errorCode: text('error_code'),
     errorMessage: text('error_message'),
     requestedAt: moment('requested_at').notNull(),

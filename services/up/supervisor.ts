@@ -102,7 +102,7 @@ function start(program: Program): ChildProcess {
  * In place of `child.kill`, which on Deno also ends the program's standard input, as if we were gone, and takes the
  * signal for its end whatever its exit code is.
  */
-export function sendSignal(child: ChildProcess, signal: 'SIGINT' | 'SIGTERM' | 'SIGKILL'): void {
+export function sendSignal(child: ChildProcess, signal: NodeJS.Signals): void {
   if (child.pid === undefined) return
   try {
     process.kill(child.pid, signal)

@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -47,6 +48,21 @@ test('with -o - the image is all that goes to standard output', () =>
       assert.ok(stdout.includes('PNG') && stdout.includes('IEND'))
       assert.is(stderr, '')
       assert.equal(await readdir(cwd), [])
+    }),
+  ))
+
+test('a pipe is written to, not replaced', () =>
+  withScriptedApi(serving(whole, png), (endpoint) =>
+    withTempDir(async (cwd) => {
+      const pipe = join(cwd, 'pipe')
+      execFileSync('mkfifo', [pipe])
+      const [read, { code }] = await Promise.all([
+        readFile(pipe),
+        startProgram(['get', uuid, '-o', pipe], { endpoint, cwd }).ended,
+      ])
+      assert.is(code, 0)
+      assert.equal(read, png)
+      assert.equal(await readdir(cwd), ['pipe'])
     }),
   ))
 

@@ -1,5 +1,6 @@
 import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process'
 import process from 'node:process'
+import { sendSignal } from '../../services/up/supervisor.ts'
 
 /** A server that a test starts, kills and starts again. */
 export type Child = {
@@ -47,7 +48,7 @@ export async function startChild(command: string, args: readonly string[], optio
     write: (text) => void child.stdin?.write(text),
     closeInput: () => void child.stdin?.end(),
     async end(signal) {
-      child.kill(signal)
+      sendSignal(child, signal)
       await gone
     },
   }

@@ -10,11 +10,14 @@ import {
 } from 'nats'
 import { FaafoError, messageOf } from '../../events/errors.ts'
 import { type Names, namesIn } from '../../events/subjects.ts'
-import type { Config } from './config.ts'
+import { type Config, withoutPassword } from './config.ts'
 import type { Logger } from './logger.ts'
 
 /** Oldest nats-server whose answers the log's rules were tried against (Debian 12's). */
 export const OLDEST_BROKER = '2.9.10'
+
+/** How often a service that has never reached its broker says so. */
+const NOT_YET_MS = 5_000
 
 /**
  * A connection that is opened in the background and reconnects for ever. While it is down `nc()` throws
@@ -41,8 +44,20 @@ export function openBroker(config: Config['broker'] & { url: string }, name: str
   let connected = false
   let closing = false
 
+  const address = withoutPassword(config.url)
+  const waiting = setInterval(() => {
+    log.warn({ broker: address }, 'broker not reachable yet, trying on; NATS_URL says where it is')
+  }, NOT_YET_MS).unref()
+
+  const openStream = (nc: NatsConnection) =>
+    untilPossible(
+      () => ensureStream(nc, names, config.replicas),
+      log,
+      () => closing,
+    )
+
   const ready = (async () => {
-    const nc = await connect(connectionOptions(config, name))
+    const nc = await connect(connectionOptions(config, name)).finally(() => clearInterval(waiting))
     if (closing) {
       await nc.close()
       throw new FaafoError('aborted', 'cannot connect to the broker: the service is stopping')
@@ -51,15 +66,11 @@ export function openBroker(config: Config['broker'] & { url: string }, name: str
     connection = nc
     connected = true
     void watch(nc)
-    await untilPossible(
-      () => ensureStream(nc, names, config.replicas),
-      log,
-      () => closing,
-    )
+    await openStream(nc)
     log.info({ broker: nc.getServer(), version: nc.info?.version }, 'broker connected')
     return nc
   })()
-  ready.catch((error) => closing || log.error({ err: error }, 'broker refused'))
+  ready.catch((error) => closing || log.error({ broker: address, reason: messageOf(error) }, 'broker refused'))
 
   async function watch(nc: NatsConnection) {
     for await (const status of nc.status()) {
@@ -69,6 +80,8 @@ export function openBroker(config: Config['broker'] & { url: string }, name: str
       } else if (status.type === 'reconnect') {
         connected = true
         log.info({ broker: status.data, version: nc.info?.version }, 'broker back')
+        // A broker that came back with an empty store gets its stream; readers then see that the log was replaced.
+        void openStream(nc).catch(() => {})
         for (const callback of reconnected) callback()
       }
     }

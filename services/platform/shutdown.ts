@@ -5,8 +5,8 @@ import type { Logger } from './logger.ts'
 const HARD_STOP_MS = 9_000
 
 /**
- * A signal that fires once this process is to stop: on SIGTERM, on SIGINT, or, under a supervisor, when the
- * supervisor is gone (our standard input, a pipe that it holds open, ends). A second signal ends the process at once.
+ * A signal that fires once this process is to stop: on SIGTERM, SIGINT and SIGHUP (its terminal was closed), or, under
+ * a supervisor, when the supervisor is gone (our standard input, a pipe that it holds open, ends). A second signal ends the process at once.
  */
 export function stopSignal(logger: Logger, { supervised }: { supervised: boolean }): AbortSignal {
   const controller = new AbortController()
@@ -22,7 +22,7 @@ export function stopSignal(logger: Logger, { supervised }: { supervised: boolean
       process.exit(1)
     }, HARD_STOP_MS).unref()
   }
-  for (const name of ['SIGTERM', 'SIGINT'] as const) process.on(name, () => stop(name))
+  for (const name of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(name, () => stop(name))
   if (supervised) {
     const parentGone = () => controller.signal.aborted || stop('the supervisor is gone')
     process.stdin.on('end', parentGone).on('error', parentGone).on('close', parentGone).resume()

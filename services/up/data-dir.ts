@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto'
+import { existsSync } from 'node:fs'
 import { link, mkdir, readdir, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises'
 import { hostname } from 'node:os'
-import { join, resolve } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import process from 'node:process'
 import { z } from 'zod'
 import { FaafoError, messageOf } from '../../events/errors.ts'
@@ -53,7 +54,7 @@ export async function holdDataDir(
   }
   const draft = join(folder, `.lock-${randomUUID()}`)
   try {
-    await mkdir(folder, { recursive: true })
+    await makeFolder(folder)
     await writeFile(draft, JSON.stringify(mine), { flag: 'wx' })
     const file = await win(folder, draft, foreignWaitMs)
     const heartbeat = setInterval(() => {
@@ -76,6 +77,18 @@ export async function holdDataDir(
     )
   } finally {
     await rm(draft, { force: true }).catch(() => undefined)
+  }
+}
+
+/** With its parents. Not by mkdir's own recursion, which on Node never comes back from a folder such as /proc. */
+async function makeFolder(folder: string): Promise<void> {
+  try {
+    await mkdir(folder)
+  } catch (error) {
+    if (isCode(error, 'EEXIST')) return
+    if (!isCode(error, 'ENOENT') || dirname(folder) === folder || existsSync(dirname(folder))) throw error
+    await makeFolder(dirname(folder))
+    await mkdir(folder)
   }
 }
 

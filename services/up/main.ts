@@ -12,6 +12,7 @@ import { aborted, isSupervised, pause, stopSignal } from '../platform/shutdown.t
 import { findBroker } from './broker-program.ts'
 import { holdDataDir, removeRuntime, writeRuntime } from './data-dir.ts'
 import { brokerCommand, brokerConfig, brokerDurability, endStaleBroker } from './embedded-broker.ts'
+import { untilReady } from './readiness.ts'
 import { createSupervisor, ownProgram, type Supervised, type Supervisor } from './supervisor.ts'
 
 /*
@@ -25,9 +26,11 @@ import { createSupervisor, ownProgram, type Supervised, type Supervisor } from '
  * what it still needs.
  */
 
+/** For all of a stop, of which the services have the smaller part and what they need the rest. */
+const STOP_MS = 8_500
 const STOP_SERVICES_MS = 6_000
-const STOP_STORES_MS = 2_500
-const READY_MS = 60_000
+/** How often a start that takes its time says what it waits for. */
+const TELL_MS = 5_000
 
 const say = (line: string) => process.stdout.write(`${line}\n`)
 
@@ -50,59 +53,65 @@ await runService('up', async () => {
       record().catch((error) => logger.warn({ err: error }, 'runtime.json not written'))
     })
     const stores: Supervised[] = []
-    const broker = await provideBroker(config, supervisor, stores, stopping)
-    const database = await provideDatabase(config, supervisor, stores)
-    if (config.broker.url === undefined) await untilListening(broker.url, stopping)
-    if (config.databaseUrl === undefined) await untilListening(database.url, stopping)
-    const apiUrl = `http://${config.host.includes(':') ? `[${config.host}]` : config.host}:${port}`
-    const write = () =>
-      writeRuntime(config.dataDir, {
-        natsUrl: broker.url,
-        databaseUrl: database.url,
-        apiUrl,
-        processes: supervisor.running.flatMap(({ name, pid }) => (pid === undefined ? [] : [{ name, pid }])),
-      })
-    // One after the other, so that the last one written is the newest.
-    let written = Promise.resolve()
-    record = () => {
-      written = written.then(write, write)
-      return written
-    }
-    const env = {
-      ...process.env,
-      NATS_URL: broker.url,
-      NATS_SYNC_INTERVAL: broker.syncInterval,
-      DATABASE_URL: database.url,
-      STORAGE_URL: config.storageUrl,
-      DATA_DIR: config.dataDir,
-      PORT: String(port),
-    }
-    const services = [
-      supervisor.run({ name: 'projector', env, ...ownProgram('../projector/main', import.meta.url) }),
-      ...Array.from({ length: config.workers }, (_, i) => {
-        const name = config.workers === 1 ? config.workerName : `${config.workerName}-${i + 1}`
-        const own = ownProgram('../worker/main', import.meta.url)
-        return supervisor.run({ name: `worker ${name}`, env: { ...env, WORKER_NAME: name }, ...own })
-      }),
-      supervisor.run({ name: 'api', env, ...ownProgram('../api/main', import.meta.url) }),
-    ]
+    const services: Supervised[] = []
     try {
-      if (await untilReady(apiUrl, stopping)) {
+      const broker = await provideBroker(config, supervisor, stores, stopping)
+      const database = await provideDatabase(config, supervisor, stores)
+      if (config.broker.url === undefined) await untilListening(broker.url, stopping)
+      if (config.databaseUrl === undefined) await untilListening(database.url, stopping)
+      const apiUrl = `http://${addressOf(config.host)}:${port}`
+      const write = () =>
+        writeRuntime(config.dataDir, {
+          natsUrl: broker.url,
+          databaseUrl: database.url,
+          apiUrl,
+          processes: supervisor.running.flatMap(({ name, pid }) => (pid === undefined ? [] : [{ name, pid }])),
+        })
+      // One after the other, so that the last one written is the newest.
+      let written = Promise.resolve()
+      record = () => {
+        written = written.then(write, write)
+        return written
+      }
+      const env = {
+        ...process.env,
+        NATS_URL: broker.url,
+        NATS_SYNC_INTERVAL: broker.syncInterval,
+        DATABASE_URL: database.url,
+        STORAGE_URL: config.storageUrl,
+        DATA_DIR: config.dataDir,
+        PORT: String(port),
+      }
+      const run = (name: string, entry: string, more: Record<string, string> = {}) =>
+        services.push(supervisor.run({ name, env: { ...env, ...more }, ...ownProgram(entry, import.meta.url) }))
+      run('projector', '../projector/main')
+      for (let i = 1; i <= config.workers; i++) {
+        const name = config.workers === 1 ? config.workerName : `${config.workerName}-${i}`
+        run(`worker ${name}`, '../worker/main', { WORKER_NAME: name })
+      }
+      run('api', '../api/main')
+
+      const onWait = (reasons: string) => say(`Not ready yet, waiting on: ${reasons}`)
+      const readiness = await untilReady(apiUrl, { signal: stopping, everyMs: TELL_MS, onWait })
+      if (readiness) {
+        const { lag } = readiness
         say(`Fractals ${VERSION} is ready.`)
         say(`  web and REST  ${apiUrl}/  (reference: ${apiUrl}/docs)`)
         say(`  broker        ${broker.text}`)
-        say(`  database      ${database.text}`)
+        say(`  database      ${database.text}${lag === 0 ? '' : `; still ${lag ?? 'some'} events behind the log`}`)
         say(`  images        ${config.storageUrl}`)
         say(`  data folder   ${config.dataDir}`)
         say(`  workers       ${config.workers}`)
         say('Stop with Ctrl-C. Try, in another terminal: npx faafo create --tasks 3 --wait')
-      } else if (!stopping.aborted) {
-        logger.error({ api: apiUrl }, `not ready after ${READY_MS / 1000} s; the log lines above say why; still trying`)
       }
       await aborted(stopping)
+    } catch (error) {
+      if (!stopping.aborted) throw error // else it is what the stop interrupted, a download perhaps
     } finally {
+      const begun = Date.now()
       await Promise.all(services.map((service) => service.stop(STOP_SERVICES_MS)))
-      await Promise.all(stores.map((store) => store.stop(STOP_STORES_MS)))
+      const left = STOP_MS - (Date.now() - begun)
+      await Promise.all(stores.map((store) => store.stop(left)))
       await removeRuntime(config.dataDir)
     }
   } finally {
@@ -111,6 +120,12 @@ await runService('up', async () => {
   say('Stopped.')
   process.exit(0)
 })
+
+/** The name by which this machine reaches a server that listens on `host`. */
+function addressOf(host: string): string {
+  if (host === '0.0.0.0' || host === '::') return 'localhost'
+  return host.includes(':') ? `[${host}]` : host
+}
 
 type Provided = { url: string; text: string }
 
@@ -171,21 +186,4 @@ function isListening(host: string, port: number): Promise<boolean> {
       done(true)
     })
   })
-}
-
-/** Whether the api answered, within READY_MS, that it can append, and a query that it can read. */
-async function untilReady(apiUrl: string, signal: AbortSignal): Promise<boolean> {
-  const deadline = Date.now() + READY_MS
-  while (!signal.aborted && Date.now() < deadline) {
-    if ((await isAnswered(`${apiUrl}/readyz`)) && (await isAnswered(`${apiUrl}/v1/fractal?results_per_page=1`)))
-      return true
-    await pause(50, signal)
-  }
-  return false
-}
-
-async function isAnswered(url: string): Promise<boolean> {
-  const answer = await fetch(url, { signal: AbortSignal.timeout(2_000) }).catch(() => null)
-  await answer?.body?.cancel()
-  return answer?.ok ?? false
 }

@@ -35,6 +35,10 @@ const STEADY_MS = 10_000
 /** `onChange` is called whenever a program has been started. */
 export function createSupervisor(logger: Logger, onChange: () => void = () => {}): Supervisor {
   const running: Supervised[] = []
+  // However we end, short of SIGKILL: nobody is to be left behind, least of all nats-server, which cannot tell.
+  process.once('exit', () => {
+    for (const { pid } of running) if (pid !== undefined) sendSignal({ pid }, 'SIGTERM')
+  })
   return {
     running,
     run(program) {
@@ -102,7 +106,7 @@ function start(program: Program): ChildProcess {
  * In place of `child.kill`, which on Deno also ends the program's standard input, as if we were gone, and takes the
  * signal for its end whatever its exit code is.
  */
-export function sendSignal(child: ChildProcess, signal: NodeJS.Signals): void {
+export function sendSignal(child: { pid?: number | undefined }, signal: NodeJS.Signals): void {
   if (child.pid === undefined) return
   try {
     process.kill(child.pid, signal)

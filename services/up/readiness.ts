@@ -26,7 +26,8 @@ export async function untilReady(
   while (!signal.aborted) {
     const readyz = await ask(`${apiUrl}/readyz`)
     const body = readyz?.body as Readyz | undefined
-    const serves = readyz?.ok === true && (await ask(`${apiUrl}/v1/fractal?results_per_page=1`))?.ok === true
+    const mayServe = readyz?.ok === true && body?.database?.status === 'ok'
+    const serves = mayServe && (await ask(`${apiUrl}/v1/fractal?results_per_page=1`))?.ok === true
     if (serves) {
       servesSince ??= Date.now()
       const lag = body?.projection?.lag_events ?? null

@@ -1,10 +1,13 @@
 import { createHash } from 'node:crypto'
 import { readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import process from 'node:process'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { decodePng } from '../../services/kernel/decode.ts'
-import { faafo } from '../support/run-cli.ts'
+import { freePort } from '../../services/platform/ports.ts'
+import { isAlive } from '../../services/up/process-identity.ts'
+import { faafo, startFaafo } from '../support/run-cli.ts'
 import { withSystem } from '../support/system.ts'
 import { withTempDir } from '../support/temp.ts'
 import { until } from '../support/until.ts'
@@ -78,6 +81,33 @@ test('the tutorial works: create, list, show, get, delete; and all of it is ther
       },
       { dataDir },
     )
+  }))
+
+for (const [how, signals] of [
+  ['a closed terminal', ['SIGHUP']],
+  ['an impatient second Ctrl-C', ['SIGINT', 'SIGINT']],
+] as const) {
+  test(`after ${how} nobody is left behind`, () =>
+    withSystem(async (system) => {
+      const pids = await system.pids('')
+      assert.is(pids.length, 5)
+      for (const signal of signals) process.kill(system.pid, signal)
+      await until(() => !pids.some(isAlive), { what: () => `all of ${pids} are gone`, withinMs: 15_000 })
+    }))
+}
+
+test('a broker that is not there is named while the start waits', () =>
+  withTempDir(async (dataDir) => {
+    const port = await freePort()
+    const env = { DATA_DIR: dataDir, PORT: '0', NATS_URL: `nats://127.0.0.1:${port}`, LOG_LEVEL: 'warn' }
+    const child = startFaafo(['up'], { env })
+    try {
+      await until(() => child.text().includes('Not ready yet'), { what: () => `it says so: ${child.text()}` })
+      assert.match(child.text(), 'there is no connection to the broker')
+      await until(() => child.text().includes(`nats://127.0.0.1:${port}`), { what: 'a service names the address' })
+    } finally {
+      assert.is(await child.end(), 0)
+    }
   }))
 
 test('a second start on the same data folder says who holds it', () =>

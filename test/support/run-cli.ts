@@ -2,13 +2,12 @@ import { spawn } from 'node:child_process'
 import process from 'node:process'
 import { launcher } from './system.ts'
 
-export type CliResult = { code: number | null; stdout: string; stderr: string }
+type CliResult = { code: number | null; stdout: string; stderr: string }
 
-/** Runs the built `faafo` with these arguments, as a shell would. */
-export function faafo(
-  args: readonly string[],
-  options: { env?: Record<string, string>; cwd?: string } = {},
-): Promise<CliResult> {
+type Options = { env?: Record<string, string>; cwd?: string }
+
+/** Starts the built `faafo` with these arguments, as a shell would. */
+export function startFaafo(args: readonly string[], options: Options = {}) {
   const child = spawn(process.execPath, [launcher, ...args], {
     env: { ...process.env, ...options.env },
     ...(options.cwd !== undefined && { cwd: options.cwd }),
@@ -20,8 +19,19 @@ export function faafo(
       text[name] += chunk
     })
   }
-  return new Promise((done, fail) => {
-    child.once('error', fail)
-    child.once('close', (code) => done({ code, ...text }))
-  })
+  const closed = new Promise<number | null>((done, fail) => child.once('error', fail).once('close', done))
+  return {
+    /** All that it wrote so far. */
+    text: () => text.stdout + text.stderr,
+    /** Sends SIGINT, and resolves to the exit code. */
+    end: () => {
+      child.kill('SIGINT')
+      return closed
+    },
+    result: async (): Promise<CliResult> => ({ code: await closed, ...text }),
+  }
 }
+
+/** Runs it to its end. */
+export const faafo = (args: readonly string[], options: Options = {}): Promise<CliResult> =>
+  startFaafo(args, options).result()

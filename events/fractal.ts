@@ -6,7 +6,6 @@ import { FaafoError } from './errors.ts'
 export const LIMITS = {
   minSide: 2,
   maxSide: 16_384,
-  maxPixels: 2 ** 28,
   maxIterations: 1_000_000,
 } as const
 
@@ -16,16 +15,53 @@ export const LIMITS = {
  */
 export const DEFAULT_COMPUTE_BUDGET = 1e12
 
-const side = z
-  .int()
-  .min(LIMITS.minSide)
-  .max(LIMITS.maxSide)
-  .meta({ description: `pixels, ${LIMITS.minSide} to ${LIMITS.maxSide}`, example: 640 })
-const bound = (what: string, example: number) => z.number().meta({ description: what, example })
+/** What is wrong with a value, as a zod `error`: `expected a number, got "1"`, `is missing: expected a number`. */
+const expected =
+  (what: string) =>
+  ({ input }: { input?: unknown }): string =>
+    input === undefined ? `is missing: expected ${what}` : `expected ${what}, got ${briefly(input)}`
+
+function briefly(value: unknown): string {
+  if (Array.isArray(value)) return 'a list'
+  if (typeof value === 'object' && value !== null) return 'an object'
+  const text = typeof value === 'string' ? JSON.stringify(value) : String(value)
+  return text.length > 60 ? `${text.slice(0, 60)}…` : text
+}
+
+/** A whole number, for which every mistake reads the same. */
+export function wholeNumber(min: number, max: number) {
+  const error = expected(`a whole number from ${min} to ${max}`)
+  return z.int({ error }).min(min, { error }).max(max, { error })
+}
+
+const kinds: Readonly<Record<string, string>> = {
+  number: 'a number',
+  string: 'a text',
+  boolean: 'true or false',
+  array: 'a list',
+  object: 'an object',
+}
+
+/** For `safeParse(…, { error: explain })`: zod's findings in our words, where the schema has none of its own. */
+export function explain(issue: z.core.$ZodRawIssue): string | undefined {
+  if (issue.code === 'invalid_type') return expected(kinds[issue.expected] ?? issue.expected)(issue)
+  if (issue.code === 'invalid_value') return expected(issue.values.map(String).join(' or '))(issue)
+  if (issue.code === 'unrecognized_keys') return `there is no ${issue.keys.map(briefly).join(', ')} here`
+  if (issue.code === 'too_small' && issue.origin === 'array') return `expected at least ${issue.minimum} in the list`
+  if (issue.code === 'too_big' && issue.origin === 'array') return `expected at most ${issue.maximum} in the list`
+  return undefined
+}
+
+const side = wholeNumber(LIMITS.minSide, LIMITS.maxSide).meta({
+  description: `pixels, ${LIMITS.minSide} to ${LIMITS.maxSide}`,
+  example: 640,
+})
+const bound = (what: string, example: number) =>
+  z.number({ error: expected('a number') }).meta({ description: what, example })
 
 /** A uuid of any version, lower-cased: the form in which it stands in subjects and tables. */
 export const uuidSchema = z
-  .guid({ error: 'expected a uuid such as 0f5b0d5c-8f5e-4c1e-9f0b-3f1f6f2a7c11' })
+  .guid({ error: expected('a uuid such as 0f5b0d5c-8f5e-4c1e-9f0b-3f1f6f2a7c11') })
   .transform((text) => text.toLowerCase())
   .meta({ description: 'identifies the fractal', example: '0f5b0d5c-8f5e-4c1e-9f0b-3f1f6f2a7c11' })
 
@@ -35,21 +71,16 @@ export const fractalRequestSchema = z
     uuid: uuidSchema.optional(),
     width: side,
     height: side,
-    iterations: z
-      .int()
-      .min(1)
-      .max(LIMITS.maxIterations)
-      .meta({ description: `per pixel, 1 to ${LIMITS.maxIterations}`, example: 255 }),
+    iterations: wholeNumber(1, LIMITS.maxIterations).meta({
+      description: `per pixel, 1 to ${LIMITS.maxIterations}`,
+      example: 255,
+    }),
     xa: bound('real part at the left edge', -2),
     xb: bound('real part at the right edge', 2),
     ya: bound('imaginary part at the top edge', -1.5),
     yb: bound('imaginary part at the bottom edge', 1.5),
     cx: bound('real part of the Julia constant c; with cy or not at all', -0.8).optional(),
     cy: bound('imaginary part of the Julia constant c; with cx or not at all', 0.156).optional(),
-  })
-  .refine((r) => r.width * r.height <= LIMITS.maxPixels, {
-    error: `width × height must be at most ${LIMITS.maxPixels} pixels`,
-    path: ['width'],
   })
   .refine((r) => (r.cx === undefined) === (r.cy === undefined), {
     error: 'cx and cy go together: give both, or neither to have one chosen',
@@ -83,7 +114,7 @@ export const costOf = (params: Pick<FractalParams, 'width' | 'height' | 'iterati
  * Throws `invalid-request` whose `errors` detail lists every problem as `{ pointer, detail }` (RFC 6901 pointers).
  */
 export function parseFractalRequest(json: unknown, computeBudget = DEFAULT_COMPUTE_BUDGET): FractalRequest {
-  const parsed = fractalRequestSchema.safeParse(json)
+  const parsed = fractalRequestSchema.safeParse(json, { error: explain })
   if (!parsed.success) throw invalidRequest('request a fractal', parsed.error)
   const cost = costOf(parsed.data)
   if (cost > computeBudget) {
@@ -95,12 +126,16 @@ export function parseFractalRequest(json: unknown, computeBudget = DEFAULT_COMPU
   return parsed.data
 }
 
-/** A zod failure as `invalid-request`: all problems at once, each with a pointer into the input. */
-export function invalidRequest(action: string, error: z.ZodError): FaafoError {
-  const errors = error.issues.map((issue) => ({
-    pointer: issue.path.map((part) => `/${String(part).replaceAll('~', '~0').replaceAll('/', '~1')}`).join(''),
+/** A zod failure as `invalid-request`: all problems at once, each with a pointer that begins with `at`. */
+export function invalidRequest(action: string, error: z.ZodError, at = ''): FaafoError {
+  const found = error.issues.map((issue) => ({
+    pointer: at + issue.path.map((part) => `/${String(part).replaceAll('~', '~0').replaceAll('/', '~1')}`).join(''),
     detail: issue.message,
   }))
+  // 1e300 is no safe integer and too large as well, which reads the same.
+  const errors = found.filter(
+    (one, i) => found.findIndex((other) => other.pointer === one.pointer && other.detail === one.detail) === i,
+  )
   const summary = errors.map((e) => (e.pointer ? `${e.pointer.slice(1)}: ${e.detail}` : e.detail)).join('; ')
   return new FaafoError('invalid-request', `cannot ${action}: ${summary}`, { details: { errors } })
 }

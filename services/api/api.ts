@@ -4,6 +4,7 @@ import type { Log } from '../platform/log.ts'
 import type { Logger } from '../platform/logger.ts'
 import type { ImageStore } from '../storage/image-store.ts'
 import type { Freshness } from './freshness.ts'
+import type { NoteReadiness } from './health.ts'
 import type { Live } from './live.ts'
 import type { LogSpace } from './log-space.ts'
 import type { Metrics } from './metrics.ts'
@@ -28,4 +29,4 @@ export type ApiOptions = {
   random: () => number
 }
 
-export type Api = ApiOptions & { freshness: Freshness; logSpace: LogSpace }
+export type Api = ApiOptions & { freshness: Freshness; logSpace: LogSpace; noteReadiness: NoteReadiness }

@@ -2,19 +2,19 @@ import { type Context, Hono } from 'hono'
 import { methodNotAllowed } from 'hono/method-not-allowed'
 import { routePath } from 'hono/route'
 import { v7 } from 'uuid'
-import { FaafoError } from '../../events/errors.ts'
+import { FaafoError, isFaafoError } from '../../events/errors.ts'
 import type { Api, ApiOptions } from './api.ts'
 import { postBatch } from './batch.ts'
 import { deleteFractal, postCancel, postRetry } from './commands.ts'
 import { getDocsFile, getProblem } from './docs.ts'
 import { createFreshness } from './freshness.ts'
 import { guard } from './guard.ts'
-import { getHealth, getReady } from './health.ts'
+import { createReadinessLog, getHealth, getReady } from './health.ts'
 import { getImage } from './images.ts'
 import { listFractals } from './list.ts'
 import { createLogSpace } from './log-space.ts'
 import { openApiDocument } from './openapi.ts'
-import { errorAnswer, getDocs, getGallery } from './pages.ts'
+import { errorAnswer, getDocs, getGallery, getIcon } from './pages.ts'
 import { problemResponse } from './problems.ts'
 import { readCheckpoint } from './reading.ts'
 import { postFractal } from './request.ts'
@@ -26,12 +26,15 @@ export function createApi(options: ApiOptions): Hono {
   const api: Api = {
     ...options,
     logSpace: createLogSpace(),
-    freshness: createFreshness(
-      async () => (await readCheckpoint(options.db))?.seq ?? 0,
-      () => options.broker.isConnected(),
-    ),
+    noteReadiness: createReadinessLog(options.logger),
+    freshness: createFreshness({
+      readSeq: async () => (await readCheckpoint(options.db))?.seq ?? 0,
+      readHead: async () => (await options.log.head()).lastSeq,
+      mayAdvance: () => options.broker.isConnected(),
+    }),
   }
-  const app = new Hono()
+  options.broker.onReconnect(() => void api.freshness.reconnected())
+  const app = new Hono({ strict: false }) // `/docs/` is `/docs`
 
   app.use(async (c, next) => {
     const startedAt = performance.now()
@@ -64,6 +67,7 @@ export function createApi(options: ApiOptions): Hono {
   app.get('/problems/:code', getProblem)
 
   for (const path of PAGES) app.get(path, (c) => getGallery(api, c))
+  app.get('/favicon.ico', getIcon)
   app.get('/docs', getDocs)
   app.get('/docs/:file', getDocsFile)
 
@@ -98,8 +102,12 @@ function record({ metrics, logger }: Api, c: Context, requestId: string, seconds
   const route = routePath(c, -1) === '/*' ? '(none)' : routePath(c, -1)
   metrics.requests.observe({ route, method, status: String(status) }, seconds)
   const bound = { requestId, method, path, status, ms: Math.round(seconds * 1000) }
-  if (status < 500) logger.debug(bound, 'answered')
-  else if (c.error instanceof FaafoError && status !== 500) {
-    logger.warn({ ...bound, code: c.error.code, reason: c.error.message }, 'answered')
-  } else logger.error({ ...bound, err: c.error }, 'answered')
+  const { error } = c
+  if (!error) logger.debug(bound, 'answered')
+  else if (!isFaafoError(error)) logger.error({ ...bound, err: error }, 'answered')
+  else {
+    const { code, message: reason, details } = error
+    // Parts that are away say so themselves, once; a 500 is for the operator to mend.
+    logger[status === 500 ? 'warn' : 'debug']({ ...bound, code, reason, fractal: details.uuid }, 'answered')
+  }
 }

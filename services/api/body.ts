@@ -1,8 +1,17 @@
 import type { Context } from 'hono'
-import { FaafoError } from '../../events/errors.ts'
+import { FaafoError, isFaafoError } from '../../events/errors.ts'
 
 /** The body as text, at most `maxBytes` long as sent. Throws `body-too-large`, `malformed-body`. */
 export async function readBody(c: Context, maxBytes: number): Promise<string> {
+  try {
+    return await read(c, maxBytes)
+  } catch (error) {
+    if (isFaafoError(error)) throw error
+    throw new FaafoError('malformed-body', 'cannot read the body: it broke off', { cause: error })
+  }
+}
+
+async function read(c: Context, maxBytes: number): Promise<string> {
   const declared = c.req.header('content-length')
   if (declared !== undefined) {
     if (Number(declared) > maxBytes) throw tooLarge(maxBytes)
@@ -33,7 +42,7 @@ export function parseJson(text: string): unknown {
 
 /** The media type of the body, lower-cased, parameters apart; null where none is named. */
 export const mediaTypeOf = (c: Context): string | null =>
-  c.req.header('content-type')?.split(';')[0]?.trim().toLowerCase() ?? null
+  c.req.header('content-type')?.split(';')[0]?.trim().toLowerCase() || null
 
 const tooLarge = (maxBytes: number) =>
   new FaafoError('body-too-large', `cannot read the body: it is larger than ${maxBytes} bytes`)

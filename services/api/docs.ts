@@ -11,7 +11,9 @@ const assets = new Map([
   ['swagger-ui-bundle.js', 'text/javascript'],
   ['favicon-32x32.png', 'image/png'],
 ])
-const START = `SwaggerUIBundle({ url: '/openapi.json', dom_id: '#docs', deepLinking: true, tryItOutEnabled: true })\n`
+const START = `if (matchMedia('(prefers-color-scheme: dark)').matches) document.documentElement.classList.add('dark-mode')
+SwaggerUIBundle({ url: '/openapi.json', dom_id: '#docs', deepLinking: true, tryItOutEnabled: true })
+`
 
 const require = createRequire(import.meta.url)
 const folder = () => dirname(require.resolve('swagger-ui-dist/package.json'))

@@ -8,19 +8,29 @@ export type Freshness = {
   settled(): Promise<void>
   /** Whether the projection reached `seq`, waiting at most WAIT_MS for it. */
   reached(seq: number): Promise<boolean>
+  /** After the broker was away: its log may be an older copy, which never comes to what was noted. */
+  reconnected(): Promise<void>
 }
 
 const WAIT_MS = 1_000
 const POLL_MS = 10
+const HEAD_AGAIN_MS = 250
 
-/**
- * `readSeq` gives the sequence of the projection's checkpoint; one poller serves all waiting reads, and nothing is
- * polled while none waits. Where `mayAdvance` says no (the log is away), own writes are not waited for.
- */
-export function createFreshness(readSeq: () => Promise<number>, mayAdvance: () => boolean): Freshness {
+export type FreshnessSources = {
+  /** Sequence of the projection's checkpoint. */
+  readSeq: () => Promise<number>
+  /** Sequence of the log's last event. */
+  readHead: () => Promise<number>
+  /** No while the log is away: own writes are not waited for then. */
+  mayAdvance: () => boolean
+}
+
+/** One poller serves all waiting reads, and nothing is polled while none waits. */
+export function createFreshness({ readSeq, readHead, mayAdvance }: FreshnessSources): Freshness {
   const waiting = new Set<{ seq: number; answer: (reached: boolean) => void }>()
   let projected = 0
   let written = 0
+  let writtenLately = 0 // since the broker came back
   let polling = false
 
   async function poll() {
@@ -58,10 +68,24 @@ export function createFreshness(readSeq: () => Promise<number>, mayAdvance: () =
   return {
     wrote: (seq) => {
       written = Math.max(written, seq)
+      writtenLately = Math.max(writtenLately, seq)
     },
     async settled() {
       if (mayAdvance()) await reached(written)
     },
     reached,
+    async reconnected() {
+      projected = 0
+      writtenLately = 0
+      while (mayAdvance()) {
+        try {
+          const head = await readHead()
+          written = Math.max(writtenLately, Math.min(written, head))
+          return
+        } catch {
+          await pause(HEAD_AGAIN_MS) // the stream comes up after its broker
+        }
+      }
+    },
   }
 }

@@ -47,9 +47,15 @@ function requireOwnOrigin(c: Context) {
 function requireJson(c: Context) {
   const hasBody = Number(c.req.header('content-length') ?? 0) > 0 || c.req.header('transfer-encoding') !== undefined
   const type = mediaTypeOf(c)
-  if (type === 'application/json' || type === 'application/x-ndjson' || (type === null && !hasBody)) return
-  throw new FaafoError(
-    'unsupported-media-type',
-    `cannot read a body of type ${type ?? '(none given)'}: send it with content-type: application/json`,
-  )
+  const refuse = (what: string, instead: string) => {
+    throw new FaafoError('unsupported-media-type', `cannot read a body ${what}: send it ${instead}`)
+  }
+  if (type !== 'application/json' && type !== 'application/x-ndjson' && (type !== null || hasBody)) {
+    const lines = c.req.path === '/v1/batch' ? ', or application/x-ndjson with a request on each line' : ''
+    refuse(`of type ${type?.slice(0, 100) ?? '(none given)'}`, `with content-type: application/json${lines}`)
+  }
+  const coding = c.req.header('content-encoding')?.trim().toLowerCase() || 'identity'
+  if (coding !== 'identity') refuse(`with content-encoding: ${coding.slice(0, 100)}`, 'as it is')
+  const [, charset = 'utf-8'] = /;\s*charset\s*=\s*"?([^";\s]*)/i.exec(c.req.header('content-type') ?? '') ?? []
+  if (!/^utf-?8$/i.test(charset)) refuse(`in the charset ${charset.slice(0, 100)}`, 'in UTF-8')
 }

@@ -2,6 +2,7 @@ import type { Context } from 'hono'
 import { type FaafoError, isFaafoError } from '../../events/errors.ts'
 import { isAtLeast } from '../platform/broker.ts'
 import { VERSION } from '../platform/identity.ts'
+import type { Logger } from '../platform/logger.ts'
 import type { Api } from './api.ts'
 import { projectionHealth } from './projection.ts'
 import { readCheckpoint } from './reading.ts'
@@ -38,9 +39,27 @@ export async function getReady(api: Api, c: Context): Promise<Response> {
   const canAppend = log.status !== 'unavailable'
   const isWell = Object.values(parts).every((part) => part.status === 'ok')
   const status = canAppend ? (isWell ? 'ok' : 'degraded') : 'unavailable'
+  api.noteReadiness(status, parts)
   c.header('Cache-Control', 'no-store')
   if (!canAppend) c.header('Retry-After', '1')
   return c.json({ status, version: VERSION, ...parts } satisfies Ready, canAppend ? 200 : 503)
+}
+
+/** Takes what a health check found, and logs it where it is not as it was before. */
+export type NoteReadiness = (status: Ready['status'], parts: Record<string, Health>) => void
+
+export function createReadinessLog(logger: Logger): NoteReadiness {
+  let before = ''
+  return (status, parts) => {
+    const amiss = Object.entries(parts).filter(([, part]) => part.status !== 'ok')
+    // Without the reasons: how far the tables are behind is another one every time.
+    const now = amiss.map(([name, part]) => `${name} ${part.status}`).join(', ')
+    if (now === before) return
+    before = now
+    const reasons = Object.fromEntries(amiss.map(([name, { reason }]) => [name, reason]))
+    if (amiss.length > 0) logger.warn({ status, ...reasons }, 'readiness changed')
+    else logger.info({ status }, 'readiness changed')
+  }
 }
 
 const ok: Health = { status: 'ok' }
@@ -87,7 +106,7 @@ async function healthOf(api: Api, what: 'database' | 'storage', check: () => Pro
     return ok
   } catch (error) {
     if (!isFaafoError(error)) return degraded(`the ${what} does not answer`)
-    api.logger.debug({ err: error }, `${what} degraded`)
+    api.logger.debug({ code: error.code, reason: error.message }, `${what} degraded`)
     return degraded(reasons[error.code] ?? `the ${what} cannot be reached`)
   }
 }

@@ -22,9 +22,10 @@ export async function getImage(api: Api, c: Context): Promise<Response> {
   }
   const { image, status } = fractal
   if (!image) {
-    const rest = status === 'requested' || status === 'rendering' ? 'try again in a moment' : 'retry it to have one'
+    const isComing = status === 'requested' || status === 'rendering'
+    const rest = isComing ? 'try again in a moment' : 'retry it to have one'
     throw new FaafoError('not-ready', `cannot show the image of fractal '${uuid}': it is ${status}; ${rest}`, {
-      details: { status },
+      details: { status, ...(isComing && { retryAfterS: 1 }) },
     })
   }
   const etag = `"${image.checksum}"`

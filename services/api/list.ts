@@ -1,7 +1,7 @@
 import { and, asc, gt } from 'drizzle-orm'
 import type { Context } from 'hono'
 import { FaafoError } from '../../events/errors.ts'
-import { invalidRequest } from '../../events/fractal.ts'
+import { explain, invalidRequest } from '../../events/fractal.ts'
 import { fractalOf } from '../platform/fractal-row.ts'
 import { fractal } from '../platform/schema.ts'
 import type { Api } from './api.ts'
@@ -17,7 +17,7 @@ const MOST_AT_ONCE = 1_000
 
 /** GET /v1/fractal */
 export async function listFractals(api: Api, c: Context): Promise<Response> {
-  const parsed = listQuerySchema.safeParse(c.req.query())
+  const parsed = listQuerySchema.safeParse(c.req.query(), { error: explain })
   if (!parsed.success) throw invalidRequest('list fractals', parsed.error)
   const asked = parsed.data
   const q = parseQ(asked.q)

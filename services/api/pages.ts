@@ -5,6 +5,7 @@ import { fractal } from '../platform/schema.ts'
 import { docsPage } from '../web/docs-page.ts'
 import { errorPage } from '../web/error-page.ts'
 import { galleryPage } from '../web/gallery-page.ts'
+import { icon } from '../web/icon.ts'
 import type { Html } from '../web/layout.ts'
 import type { Api } from './api.ts'
 import { problemOf } from './problems.ts'
@@ -34,8 +35,17 @@ export async function getGallery(api: Api, c: Context): Promise<Response> {
     ]),
   )
   const pages = Math.ceil((total[0]?.n ?? 0) / FRACTALS_ON_A_PAGE)
-  return answer(c, galleryPage({ fractals: rows.map(fractalOf), page, pages }))
+  const isThere = page <= Math.max(1, pages)
+  return answer(c, galleryPage({ fractals: rows.map(fractalOf), page, pages }), isThere ? 200 : 404)
 }
+
+/** GET /favicon.ico */
+export const getIcon = (c: Context): Response =>
+  c.body(icon, 200, {
+    'content-type': 'image/svg+xml',
+    'cache-control': 'public, max-age=86400',
+    'x-content-type-options': 'nosniff',
+  })
 
 /** GET /docs */
 export const getDocs = (c: Context): Response | Promise<Response> => answer(c, docsPage())

@@ -14,7 +14,7 @@ const rules: Record<ErrorCode, Rule> = {
   'method-not-allowed': { status: 405, title: 'The method is not allowed here' },
   'forbidden-origin': { status: 403, title: 'The request comes from elsewhere' },
   'not-found': { status: 404, title: 'There is no such thing' },
-  'not-ready': { status: 404, title: 'The image is not finished', retryAfterS: 1 },
+  'not-ready': { status: 404, title: 'The image is not finished' },
   'already-exists': { status: 409, title: 'The uuid is taken' },
   removed: { status: 410, title: 'The fractal was deleted' },
   'idempotency-mismatch': { status: 422, title: 'The idempotency key was used for another request' },
@@ -87,15 +87,13 @@ export function problemOf(error: unknown): Problem {
   }
 }
 
-/** `Allow` and `Retry-After` come from the error's details and from its code. */
+/** `Allow` comes from the error's details, `Retry-After` from these or from its code. */
 export function problemResponse(error: unknown): Response {
   const problem = problemOf(error)
   const headers = new Headers({ 'content-type': 'application/problem+json', 'cache-control': 'no-store' })
-  const { retryAfterS } = rules[problem.code]
+  const { allow, retryAfterS = rules[problem.code].retryAfterS } = error instanceof FaafoError ? error.details : {}
   if (retryAfterS !== undefined) headers.set('retry-after', String(retryAfterS))
-  if (error instanceof FaafoError && Array.isArray(error.details.allow)) {
-    headers.set('allow', error.details.allow.join(', '))
-  }
+  if (Array.isArray(allow)) headers.set('allow', allow.join(', '))
   return new Response(JSON.stringify(problem), { status: problem.status, headers })
 }
 

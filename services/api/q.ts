@@ -13,12 +13,13 @@ import {
   lte,
   ne,
   notInArray,
+  or,
   type SQL,
   sql,
 } from 'drizzle-orm'
 import { z } from 'zod'
 import { FaafoError } from '../../events/errors.ts'
-import { invalidRequest } from '../../events/fractal.ts'
+import { explain, invalidRequest, wholeNumber } from '../../events/fractal.ts'
 import { fractal } from '../platform/schema.ts'
 import { type Field, fieldNamed, parseValue } from './fields.ts'
 
@@ -27,6 +28,8 @@ import { type Field, fieldNamed, parseValue } from './fields.ts'
  *
  *   {"filters": [{"name": "width", "op": "ge", "val": 512}, {"name": "xa", "op": "<", "field": "xb"}],
  *    "order_by": [{"field": "duration", "direction": "desc"}], "limit": 10, "offset": 20, "single": false}
+ *
+ * All of the filters must hold; {"or": […]} and {"and": […]} stand where a filter can.
  */
 
 const operators = {
@@ -49,21 +52,25 @@ const operatorOf = new Map<string, Operator>(
 )
 const comparisons = { eq, ne, gt, lt, ge: gte, le: lte } as const
 
-const count = z.int().min(0)
+const filterSchema = z.strictObject({
+  name: z.string(),
+  op: z.string().refine((op) => operatorOf.has(op), {
+    error: `there is no such operator; there are ${[...operatorOf.keys()].join(' ')}`,
+  }),
+  val: z.unknown().optional(),
+  field: z.string().optional(),
+})
+type Filter = z.output<typeof filterSchema>
+
+const MOST_FILTERS = 100
+const MOST_LEVELS = 10
+const groupOf = z.array(z.unknown()).min(1).max(MOST_FILTERS)
+const orSchema = z.strictObject({ or: groupOf })
+const andSchema = z.strictObject({ and: groupOf })
+
+const count = wholeNumber(0, Number.MAX_SAFE_INTEGER)
 const qSchema = z.strictObject({
-  filters: z
-    .array(
-      z.strictObject({
-        name: z.string(),
-        op: z.string().refine((op) => operatorOf.has(op), {
-          error: `there is no such operator; there are ${[...operatorOf.keys()].join(' ')}`,
-        }),
-        val: z.unknown().optional(),
-        field: z.string().optional(),
-      }),
-    )
-    .max(100)
-    .default([]),
+  filters: z.array(z.unknown()).max(MOST_FILTERS).default([]),
   order_by: z
     .array(z.strictObject({ field: z.string(), direction: z.enum(['asc', 'desc']).default('asc') }))
     .max(20)
@@ -72,8 +79,6 @@ const qSchema = z.strictObject({
   offset: count.default(0),
   single: z.boolean().default(false),
 })
-type Filter = z.output<typeof qSchema>['filters'][number]
-
 export type Q = {
   /** undefined: everything. */
   where: SQL | undefined
@@ -84,18 +89,16 @@ export type Q = {
   single: boolean
 }
 
-/** Throws `invalid-request` with a pointer into `q` for each mistake that can be told apart. */
+/** Throws `invalid-request` with a pointer into `q`. */
 export function parseQ(text: string | undefined): Q {
   if (text === undefined) return { where: undefined, orderBy: [], limit: undefined, offset: 0, single: false }
-  const parsed = qSchema.safeParse(parseText(text))
-  if (!parsed.success) throw invalidRequest('read q', parsed.error)
-  const { filters, order_by, limit, offset, single } = parsed.data
+  const { filters, order_by, limit, offset, single } = parse(qSchema, parseText(text))
   const orderBy = order_by.map(({ field, direction }, i) => {
     const { column } = fieldNamed(field, `/order_by/${i}/field`)
     return direction === 'desc' ? desc(column) : asc(column)
   })
   return {
-    where: and(...filters.map(conditionOf)),
+    where: and(...filters.map((filter, i) => conditionOf(filter, `/filters/${i}`))),
     orderBy: orderBy.length === 0 ? [] : [...orderBy, asc(fractal.firstSeq)],
     limit,
     offset,
@@ -111,8 +114,26 @@ function parseText(text: string): unknown {
   }
 }
 
-function conditionOf(filter: Filter, index: number): SQL {
-  const at = `/filters/${index}`
+function parse<T extends z.ZodType>(schema: T, value: unknown, at = ''): z.output<T> {
+  const parsed = schema.safeParse(value, { error: explain })
+  if (parsed.success) return parsed.data
+  throw invalidRequest('read q', parsed.error, at)
+}
+
+/** Of a filter, or of several that `or` or `and` holds. */
+function conditionOf(given: unknown, at: string, level = 1): SQL | undefined {
+  if (level > MOST_LEVELS) throw wrong(at, `or and and go ${MOST_LEVELS} levels deep`)
+  const within = (filters: unknown[], name: string) =>
+    filters.map((filter, i) => conditionOf(filter, `${at}/${name}/${i}`, level + 1))
+  if (has(given, 'or')) return or(...within(parse(orSchema, given, at).or, 'or'))
+  if (has(given, 'and')) return and(...within(parse(andSchema, given, at).and, 'and'))
+  return comparisonOf(parse(filterSchema, given, at), at)
+}
+
+const has = (given: unknown, name: string): boolean =>
+  typeof given === 'object' && given !== null && Object.hasOwn(given, name)
+
+function comparisonOf(filter: Filter, at: string): SQL {
   const field = fieldNamed(filter.name, `${at}/name`)
   const operator = operatorOf.get(filter.op) ?? 'eq'
   if (filter.field !== undefined) {

@@ -162,24 +162,26 @@ export const readQuerySchema = z.object({ min_seq: minSeq })
 /** Largest keyset page. Numbered pages may be larger: they are streamed. */
 export const MOST_KEYSET_RESULTS = 1_000
 
+/** A number in a query, of which every mistake reads the same. */
+function wholeNumber(min: number, max: number, error = `expected a whole number from ${min} to ${max}`) {
+  return z.coerce.number({ error }).int({ error }).min(min, { error }).max(max, { error })
+}
+const resultsExpected = 'expected a whole number from 1 to 1000000000, or -1 for all'
+
 export const listQuerySchema = z.object({
-  page: z.coerce.number().int().min(1).max(1e9).optional().meta({ description: 'from 1' }),
-  results_per_page: z.coerce
-    .number()
-    .int()
-    .min(-1)
-    .max(1e9)
-    .refine((n) => n !== 0, { error: 'expected 1 or more, or -1 for all' })
+  page: wholeNumber(1, 1e9).optional().meta({ description: 'from 1' }),
+  results_per_page: wholeNumber(-1, 1e9, resultsExpected)
+    .refine((n) => n !== 0, { error: resultsExpected })
     .optional()
     .meta({ description: 'objects on a page, 10 if not given; -1: all on one page' }),
   q: z.string().optional().meta({
-    description: 'JSON: filters, order_by, limit, offset, single',
+    description: 'JSON: filters (or `or` and `and` of filters), order_by, limit, offset, single',
     example: '{"filters":[{"name":"width","op":"ge","val":512}],"order_by":[{"field":"duration","direction":"desc"}]}',
   }),
   after: cursor.optional().meta({
     description: `keyset pages in the order of creation, each from after this cursor (0 for the first), up to ${MOST_KEYSET_RESULTS} objects`,
   }),
-  limit: z.coerce.number().int().min(1).max(MOST_KEYSET_RESULTS).optional().meta({
+  limit: wholeNumber(1, MOST_KEYSET_RESULTS).optional().meta({
     description: 'with `after`: another name of results_per_page',
   }),
   min_seq: minSeq,

@@ -27,7 +27,7 @@ export async function getStatus(api: Api, c: Context): Promise<Response> {
       depth: depth === null ? null : depth.waiting + depth.inHand,
       waiting: depth?.waiting ?? null,
       in_hand: depth?.inHand ?? null,
-      oldest_waiting: oldest,
+      oldest_waiting: depth?.waiting === 0 ? null : oldest, // the table may be a moment behind
     },
     workers,
     projection,

@@ -5,7 +5,7 @@ import type { FractalRequest } from '../../events/fractal.ts'
 import type { FractalObject } from './client.ts'
 import { addOutputOption, type OutputOption } from './output.ts'
 import type { Plan } from './random-request.ts'
-import { inSession, type Session, type Surroundings, usageError } from './session.ts'
+import { advising, inSession, parseUuid, type Session, type Surroundings, usageError } from './session.ts'
 
 /** Requests that are on their way at the same time. */
 const LANES = 8
@@ -38,7 +38,9 @@ export function addCreate(program: Command, surroundings: Surroundings): void {
     command.option(`--min-${name} <n>`, `lower bound where ${name} is random`)
     command.option(`--max-${name} <n>`, `upper bound where ${name} is random`)
   }
-  command.option('--wait', 'wait until all are finished; exit code 1 where one failed')
+  command
+    .option('--uuid <uuid>', 'request one fractal of this uuid; doing so again changes nothing')
+    .option('--wait', 'wait until all are finished; exit code 1 where one failed')
   addOutputOption(command)
     .addHelpText(
       'after',
@@ -55,51 +57,77 @@ Examples:
 
 async function create(session: Session, options: Options): Promise<void> {
   const { drawRequest, drawTasks, planOf } = await import('./random-request.ts')
-  const plan = orUsageError(() => planOf(optionTexts(options)))
+  const { uuid: given, ...texts } = optionTexts(options)
+  const uuid = given === undefined ? undefined : parseUuid(given)
+  const plan = orUsageError(() => planOf(uuid ? { tasks: '1', ...texts } : texts))
   const tasks = drawTasks(plan, Math.random)
+  if (uuid && tasks > 1) throw usageError(`cannot create ${tasks} fractals of one --uuid: expected --tasks 1`)
   session.say(`generating ${tasks} task(s)`)
-  const requests = Array.from({ length: tasks }, () => ({ uuid: randomUUID(), ...drawRequest(plan, Math.random) }))
-  const created = await requestAll(session, requests, (uuid) =>
-    options.wait || options.output === 'json' ? undefined : session.print(`${uuid}\n`),
-  )
-  const fractals = options.wait ? await waitForAll(session, created) : created
-  if (options.output === 'json') await session.printJson(fractals)
-  else if (options.wait) await session.print((await import('./table.ts')).fractalsTable(fractals))
+  const requests = Array.from({ length: tasks }, () => ({
+    ...drawRequest(plan, Math.random),
+    uuid: uuid ?? randomUUID(),
+  }))
+  const known = new Map<string, FractalObject>()
+  const inOrder = () => requests.flatMap((request) => known.get(request.uuid) ?? [])
+  try {
+    await requestAll(session, requests, async (fractal) => {
+      known.set(fractal.uuid, fractal)
+      if (!options.wait && options.output !== 'json') await session.print(`${fractal.uuid}\n`)
+    })
+    if (options.wait && known.size > 0) await waitForAll(session, known)
+  } catch (error) {
+    // what was requested is rendered all the same
+    const fractals = inOrder()
+    if (options.output === 'json' && fractals.length > 0) await session.printJson(fractals)
+    else if (options.wait) await session.print(fractals.map((fractal) => `${fractal.uuid}\n`).join(''))
+    throw error
+  }
+  if (options.output === 'json') await session.printJson(inOrder())
+  else if (options.wait && known.size > 0) await session.print((await import('./table.ts')).fractalsTable(inOrder()))
 }
 
-/** Sends them all, in the order given but several at a time; those that are refused are reported. */
+type Request = FractalRequest & { uuid: string }
+
+/**
+ * Sends them all, in the order given but several at a time; those that are refused are reported. What ends it is thrown
+ * only once nothing is on its way any more.
+ */
 async function requestAll(
   session: Session,
-  requests: readonly FractalRequest[],
-  onCreated: (uuid: string) => Promise<void> | undefined,
-): Promise<FractalObject[]> {
+  requests: readonly Request[],
+  onCreated: (fractal: FractalObject) => Promise<void>,
+): Promise<void> {
   const { client, signal } = session
-  const answers: (FractalObject | undefined)[] = []
-  const entries = requests.entries()
+  const queue = requests.values()
   const lane = async () => {
-    for (const [i, request] of entries) {
+    for (const request of queue) {
+      if (signal.aborted) return
       try {
         const fractal = await client.request(request, { signal })
-        answers[i] = fractal
         session.detail(
           `requested ${fractal.uuid}: ${request.width} x ${request.height}, ${request.iterations} iterations`,
         )
-        await onCreated(fractal.uuid)
+        await onCreated(fractal)
       } catch (error) {
-        session.report(error)
+        if (signal.aborted) session.say(`interrupted: fractal '${request.uuid}' may have been requested or not`)
+        session.report(advising(commandOf(request), error))
       }
     }
   }
-  await Promise.all(Array.from({ length: LANES }, lane))
-  return answers.filter((fractal) => fractal !== undefined)
+  const ends = await Promise.allSettled(Array.from({ length: LANES }, lane))
+  for (const end of ends) if (end.status === 'rejected') throw end.reason
 }
 
-async function waitForAll(session: Session, created: readonly FractalObject[]): Promise<FractalObject[]> {
-  const { client, signal, stderr } = session
-  const known = new Map(created.map((fractal) => [fractal.uuid, fractal]))
+/** The very same request as a command. */
+const commandOf = ({ uuid, ...request }: Request): string =>
+  [`faafo create --uuid ${uuid}`, ...Object.entries(request).map(([name, value]) => `--${name} ${value}`)].join(' ')
+
+/** Keeps `known` up to date until all of them are finished; deleted ones leave it. */
+async function waitForAll(session: Session, known: Map<string, FractalObject>): Promise<void> {
+  const { client, env, signal, stderr } = session
   const removed: string[] = []
   const { createProgressReport } = await import('./progress-report.ts')
-  const report = createProgressReport(stderr)
+  const report = createProgressReport(stderr, env.TERM)
   try {
     for await (const sighting of client.watch(known.keys(), { signal })) {
       for (const fractal of sighting.objects) known.set(fractal.uuid, fractal)
@@ -116,7 +144,6 @@ async function waitForAll(session: Session, created: readonly FractalObject[]): 
     if (status === 'completed') continue
     session.report(new Error(`fractal '${uuid}' ${status}${error ? `: ${error.message} (${error.code})` : ''}`))
   }
-  return [...known.values()]
 }
 
 /** Commander's camel case back to the names as they are typed. */

@@ -1,11 +1,12 @@
 import { createHash } from 'node:crypto'
-import { open, readFile, rename, rm, stat } from 'node:fs/promises'
-import { basename, dirname, join } from 'node:path'
+import { open, readFile, readlink, realpath, rename, rm, stat } from 'node:fs/promises'
+import { basename, dirname, join, resolve } from 'node:path'
 import process from 'node:process'
 import type { Command } from 'commander'
-import { FaafoError, messageOf } from '../../events/errors.ts'
+import { FaafoError } from '../../events/errors.ts'
 import type { FractalObject } from './client.ts'
-import { about, inSession, parseUuid, type Session, type Surroundings } from './session.ts'
+import { reasonOf } from './output.ts'
+import { about, advising, inSession, parseUuid, type Session, type Surroundings, usageError } from './session.ts'
 
 /** Images of more pixels are not decoded unasked; decoding takes about 6 bytes of memory a pixel. */
 const UNASKED_PIXELS = 2 ** 26
@@ -40,33 +41,40 @@ Examples:
 
 async function get(session: Session, uuid: string, { outputFile, checkPixels }: Options): Promise<void> {
   const { client, signal } = session
+  if (outputFile === '') throw usageError("cannot use --output-file '': expected a file, or - for standard output")
   const fractal = await about(uuid, client.get(uuid, { signal }))
   if (fractal.status !== 'completed') {
     const reason = fractal.error ? `${fractal.status} (${fractal.error.message})` : fractal.status
     throw new FaafoError('not-ready', `cannot get the image of fractal '${uuid}': it is ${reason}`)
   }
-  const { stream } = await about(uuid, client.image(uuid, { signal }))
+  const { stream } = await about(uuid, client.image(uuid, { signal })).catch((error) => {
+    throw advising(`faafo retry ${uuid}`, error)
+  })
   const pieces = verified(stream, fractal, session)
   if (outputFile === '-') {
     for await (const piece of pieces) await session.print(piece)
     return
   }
   const file = outputFile ?? `${uuid}.png`
-  if (await isSpecial(file)) {
+  const found = await stat(file).catch(() => null)
+  if (found?.isDirectory()) throw unwritable(file, 'it is a folder')
+  if (found && !found.isFile()) {
     // A device or a pipe: it is written to, never replaced.
     await writeAll(file, 'w', pieces).catch((error) => {
-      throw error instanceof FaafoError ? error : unwritable(file, error)
+      throw error instanceof FaafoError ? error : unwritable(file, reasonOf(error), error)
     })
     return
   }
-  const draft = join(dirname(file), `.${basename(file)}.${process.pid}.part`)
+  const target = await targetOf(file)
+  const draft = join(dirname(target), `.${basename(target)}.${process.pid}.part`)
   try {
     await writeAll(draft, 'wx', pieces).catch((error) => {
-      throw error instanceof FaafoError ? error : unwritable(file, error)
+      if (error instanceof FaafoError) throw error
+      throw unwritable(file, error.code === 'ENOENT' ? `there is no folder ${dirname(target)}` : reasonOf(error), error)
     })
     if (wantsPixels(fractal, checkPixels, session)) await checkPixelsOf(draft, fractal)
-    await rename(draft, file).catch((error) => {
-      throw unwritable(file, error)
+    await rename(draft, target).catch((error) => {
+      throw unwritable(file, reasonOf(error), error)
     })
   } finally {
     await rm(draft, { force: true }).catch(() => {})
@@ -97,10 +105,13 @@ async function* verified(stream: ReadableStream<Uint8Array>, fractal: FractalObj
   }
 }
 
-const isSpecial = (file: string): Promise<boolean> =>
-  stat(file).then(
-    (found) => !found.isFile() && !found.isDirectory(),
-    () => false,
+/** The file behind a symbolic link, which is not to be replaced; it may be still to come. */
+const targetOf = (file: string): Promise<string> =>
+  realpath(file).catch(() =>
+    readlink(file).then(
+      (link) => resolve(dirname(file), link),
+      () => file,
+    ),
   )
 
 async function writeAll(file: string, flag: 'w' | 'wx', pieces: AsyncIterable<Uint8Array>): Promise<void> {
@@ -129,8 +140,5 @@ async function checkPixelsOf(file: string, { uuid, pixel_checksum }: FractalObje
   }
 }
 
-const unwritable = (file: string, error: unknown) =>
-  new FaafoError('storage-unavailable', `cannot write ${file}: ${reasonOf(error)}`, { cause: error })
-
-/** Node's own text names the draft in place of the file. */
-const reasonOf = (error: unknown) => messageOf(error).replace(/, \w+ '.*$/, '')
+const unwritable = (file: string, reason: string, cause?: unknown) =>
+  new FaafoError('storage-unavailable', `cannot write ${file}: ${reason}`, { cause })

@@ -1,6 +1,6 @@
 import type { Command } from 'commander'
 import type { Client } from './client.ts'
-import { about, inSession, parseUuid, type Session, type Surroundings } from './session.ts'
+import { about, advising, inSession, parseUuid, type Session, type Surroundings } from './session.ts'
 
 type Step = {
   name: string
@@ -56,13 +56,13 @@ Examples:
   }
 }
 
-async function take({ run, done }: Step, session: Session, uuids: string[]): Promise<void> {
+async function take({ name, run, done }: Step, session: Session, uuids: string[]): Promise<void> {
   for (const uuid of uuids) {
     try {
       await about(uuid, run(session.client, uuid, session.signal))
       await session.print(`${done} ${uuid}\n`)
     } catch (error) {
-      session.report(error)
+      session.report(advising(`faafo ${name} ${uuid}`, error))
     }
   }
 }

@@ -1,4 +1,5 @@
 import { type Command, Option } from 'commander'
+import { messageOf } from '../../events/errors.ts'
 
 export type OutputOption = { output: 'table' | 'json' }
 
@@ -8,3 +9,9 @@ export const addOutputOption = (command: Command): Command =>
       .choices(['table', 'json'])
       .default('table'),
   )
+
+/** What a failed system call says, without its code, its name and the path. */
+export const reasonOf = (error: unknown): string =>
+  messageOf(error)
+    .replace(/^E[A-Z0-9]+: /, '')
+    .replace(/, \w+( '.*)?$/, '')

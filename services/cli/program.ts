@@ -34,10 +34,10 @@ function createProgram(surroundings: Surroundings, version: string): Command {
     .description('Fractal images on request: rendered by a crowd of workers, nothing ever lost.')
     .version(version, '-V, --version', 'print the version')
     .option('--endpoint-url <url>', `where the api is (default: FAAFO_ENDPOINT_URL, else ${DEFAULT_ENDPOINT})`)
-    .option('--verbose', 'say what is done')
-    .option('--debug', 'say every exchange with the api, and errors with their stack')
+    .option('--verbose', 'say every request to the api, and how it was answered')
+    .option('--debug', 'the same with whole URLs, and errors with their stack')
     .helpOption('-h, --help', 'print help')
-    .helpCommand('help [command]', 'print help for a command')
+    .helpCommand(false)
     .showSuggestionAfterError()
     .exitOverride()
     .configureOutput({
@@ -75,5 +75,23 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 the api cannot be reached.`,
   program.commandsGroup('Services:')
   addServices(program, surroundings)
   addReplay(program, surroundings)
+  program.commandsGroup('Commands:')
+  addHelp(program)
   return program
+}
+
+/** In place of commander's own, which prints the whole help where it does not know the command. */
+function addHelp(program: Command): void {
+  program
+    .command('help')
+    .description('print help for a command')
+    .argument('[command...]')
+    .action((names: string[]) => {
+      const found = names.reduce<Command>(
+        (within, name) =>
+          within.commands.find((one) => one.name() === name) ?? program.error(`unknown command '${name}'`),
+        program,
+      )
+      found.help()
+    })
 }

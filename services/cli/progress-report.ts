@@ -12,18 +12,18 @@ export type ProgressReport = {
 
 const LINE_EVERY_MS = 5_000
 
-/** A bar on a terminal; elsewhere a line now and then. */
-export const createProgressReport = (stderr: Writable & { isTTY?: boolean }): ProgressReport =>
-  stderr.isTTY ? barReport(stderr) : lineReport(stderr)
+/** A bar on a terminal that can move its cursor (`term` is its TERM); elsewhere a line now and then. */
+export const createProgressReport = (stderr: Writable & { isTTY?: boolean }, term?: string): ProgressReport =>
+  stderr.isTTY && term !== 'dumb' ? barReport(stderr) : lineReport(stderr)
 
-/** `share`: of the work that is done, 0 to 1. */
+/** `share`: of the work that is done, 0 to 1. `over`: nothing more will happen. */
 export function summaryOf(fractals: readonly FractalObject[], removed: number) {
   const total = fractals.length + removed
-  const finished = fractals.filter(isFinished).length + removed
+  const finished = fractals.filter(isFinished).length
   const failed = fractals.filter(({ status }) => status === 'failed').length
   const done = fractals.reduce((sum, f) => sum + (isFinished(f) ? 1 : (f.progress ?? 0)), removed)
-  const text = `${finished} of ${total} finished${failed > 0 ? `, ${failed} failed` : ''}`
-  return { share: total === 0 ? 1 : done / total, finished, text }
+  const text = `${finished} of ${total} finished${failed > 0 ? `, ${failed} failed` : ''}${removed > 0 ? `, ${removed} deleted` : ''}`
+  return { share: total === 0 ? 1 : done / total, over: finished === fractals.length, text }
 }
 
 function barReport(stderr: Writable): ProgressReport {
@@ -50,10 +50,9 @@ function lineReport(stderr: Writable): ProgressReport {
   let said = ''
   return {
     update(fractals, removed) {
-      const { share, finished, text } = summaryOf(fractals, removed)
+      const { share, over, text } = summaryOf(fractals, removed)
       const line = `rendering: ${Math.floor(share * 100)} %, ${text}`
-      const atEnd = finished === fractals.length + removed
-      if (line === said || (!atEnd && Date.now() - saidAt < LINE_EVERY_MS)) return
+      if (line === said || (!over && Date.now() - saidAt < LINE_EVERY_MS)) return
       saidAt = Date.now()
       said = line
       stderr.write(`${line}\n`)

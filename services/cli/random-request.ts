@@ -47,9 +47,11 @@ export function planOf(given: Readonly<Record<string, string | undefined>>): Pla
   const ranges = Object.entries(parameters).map(([name, { min, max, whole }]) => {
     const schema = schemas[name as Parameter]
     const exact = number(name, schema)
-    const bounds = [number(`min-${name}`, schema) ?? min, number(`max-${name}`, schema) ?? max] as const
+    const given = { min: number(`min-${name}`, schema), max: number(`max-${name}`, schema) }
+    const bounds = [given.min ?? min, given.max ?? max] as const
     if (whole && bounds[0] > bounds[1] && exact === undefined) {
-      problems.push(`--min-${name} ${bounds[0]} is greater than --max-${name} ${bounds[1]}`)
+      const [low, high] = [boundText(bounds[0], given.min), boundText(bounds[1], given.max)]
+      problems.push(`--min-${name} ${low} is greater than --max-${name} ${high}`)
     }
     return [name, { min: exact ?? bounds[0], max: exact ?? bounds[1], whole }] as const
   })
@@ -70,6 +72,8 @@ export function planOf(given: Readonly<Record<string, string | undefined>>): Pla
   }
   return plan
 }
+
+const boundText = (bound: number, given: number | undefined) => `${bound}${given === undefined ? ' (the default)' : ''}`
 
 /** `random` yields numbers from 0 to below 1. */
 export const drawTasks = (plan: Plan, random: () => number): number => draw(plan.tasks, random)

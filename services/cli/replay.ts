@@ -57,7 +57,9 @@ async function showHistory(session: Session, uuid: string, { output }: OutputOpt
     duration === null ? '-' : `${duration.toFixed(6)} seconds`,
     details,
   ])
-  await session.print(tableOf(['Cursor', 'Time', 'Event', 'Generation', 'Worker', 'Duration', 'Details'], rows))
+  const head = ['Cursor', 'Time', 'Event', 'Generation', 'Worker', 'Duration', 'Details']
+  const { isTTY, columns } = session.stdout
+  await session.print(tableOf(head, rows, isTTY ? columns : undefined))
 }
 
 async function rebuild({ env, say, signal }: Session): Promise<void> {

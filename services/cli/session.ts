@@ -8,7 +8,7 @@ import { type Client, createClient } from './client.ts'
 /** What one run of the program stands in. */
 export type Surroundings = {
   env: Readonly<Record<string, string | undefined>>
-  stdout: Writable
+  stdout: Writable & { isTTY?: boolean; columns?: number }
   stderr: Writable & { isTTY?: boolean }
 }
 
@@ -54,7 +54,11 @@ export async function inSession(
     await act({
       ...surroundings,
       signal: controller.signal,
-      client: clientFor(endpointUrl ?? (env.FAAFO_ENDPOINT_URL || DEFAULT_ENDPOINT), env, debug ? say : undefined),
+      client: clientFor(
+        endpointUrl ?? (env.FAAFO_ENDPOINT_URL || DEFAULT_ENDPOINT),
+        env,
+        (verbose || debug) && loggingFetch(say, debug),
+      ),
       async print(text) {
         if (!stdout.write(text)) await once(stdout, 'drain')
       },
@@ -80,25 +84,30 @@ export async function inSession(
 
 export type GlobalOptions = { endpointUrl?: string; verbose?: boolean; debug?: boolean }
 
-function clientFor(endpoint: string, env: Surroundings['env'], log: ((line: string) => void) | undefined): Client {
+function clientFor(
+  endpoint: string,
+  env: Surroundings['env'],
+  fetch: typeof globalThis.fetch | undefined | false,
+): Client {
   const { FAAFO_API_KEY: apiKey } = env
   try {
     return createClient({
       endpoint,
       userAgent: 'faafo-cli',
       ...(apiKey && { apiKey }),
-      ...(log && { fetch: loggingFetch(log) }),
+      ...(fetch && { fetch }),
     })
   } catch (error) {
     throw isFaafoError(error, 'invalid-request') ? usageError(error.message) : error
   }
 }
 
+/** Says every exchange: its path, or the whole URL. */
 const loggingFetch =
-  (log: (line: string) => void): typeof fetch =>
+  (log: (line: string) => void, wholeUrl = false): typeof fetch =>
   async (input, init) => {
     const startedAt = performance.now()
-    const exchange = `${init?.method ?? 'GET'} ${String(input)}`
+    const exchange = `${init?.method ?? 'GET'} ${wholeUrl ? String(input) : new URL(String(input)).pathname}`
     const took = () => `${(performance.now() - startedAt).toFixed(1)} ms`
     try {
       const response = await fetch(input, init)
@@ -140,6 +149,15 @@ export async function about<T>(uuid: string, answer: Promise<T>): Promise<T> {
     const why = error.code === 'removed' ? ': it was deleted' : ''
     throw new FaafoError(error.code, `fractal '${uuid}' not found${why}`, { cause: error, details: error.details })
   }
+}
+
+/** The error with a command as its advice, where the api's own is a request that cannot be typed here. */
+export function advising(command: string, error: unknown): unknown {
+  if (!isFaafoError(error)) return error
+  const message = error.message
+    .replace(/POST \S+\/retry\b/, command)
+    .replace('repeat the request with the same uuid', `repeat it with ${command}`)
+  return new FaafoError(error.code, message, { cause: error, details: error.details })
 }
 
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/

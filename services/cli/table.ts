@@ -20,12 +20,36 @@ const FRAME = {
   middle: '|',
 }
 
-/** A table framed in ASCII. Control characters in cells become blanks. */
-export function tableOf(head: string[], rows: (string | number)[][]): string {
-  const table = new Table({ head, chars: FRAME, style: { head: [], border: [] } })
-  table.push(...rows.map((row) => row.map((cell) => String(cell).replace(/\p{Cc}/gu, ' '))))
+/**
+ * A table framed in ASCII. Control characters in cells become blanks. Given a `width`, the last column is wrapped so
+ * that the table is that wide, as far as the others leave room.
+ */
+export function tableOf(head: string[], rows: (string | number)[][], width?: number): string {
+  const cells = rows.map((row) => row.map((cell) => String(cell).replace(/\p{Cc}/gu, ' ')))
+  const wrapping = width === undefined ? {} : lastColumnWithin(width, [head, ...cells])
+  const table = new Table({ head, chars: FRAME, style: { head: [], border: [] }, ...wrapping })
+  table.push(...cells)
   const lines = table.toString().split('\n')
   return `${lines.filter((line, i) => !line.startsWith('+') || i === 0 || i === 2 || i === lines.length - 1).join('\n')}\n`
+}
+
+const NARROWEST = 20
+/** A blank on either side. */
+const PADDING = 2
+
+function lastColumnWithin(width: number, rows: readonly string[][]) {
+  const widthOf = (column: number) => Math.max(...rows.map((row) => row[column]?.length ?? 0)) + PADDING
+  const columns = rows[0]?.length ?? 0
+  const others = Array.from({ length: columns - 1 }, (_, column) => widthOf(column))
+  const room = Math.max(NARROWEST, width - others.reduce((sum, one) => sum + one, columns + 1))
+  const last = Math.min(room, widthOf(columns - 1))
+  const words = rows.flatMap((row) => row.at(-1)?.split(/\s+/) ?? [])
+  return {
+    colWidths: [...others, last],
+    wordWrap: true,
+    // a longer word would be cut off
+    wrapOnWordBoundary: words.every((word) => word.length + PADDING <= last),
+  }
 }
 
 /** As the original program showed it; an unfinished fractal has its status in place of a size. */

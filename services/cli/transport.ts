@@ -8,7 +8,7 @@ import { pause } from '../platform/shutdown.ts'
  */
 
 export type ClientOptions = {
-  /** Where the api is, such as `http://127.0.0.1:8080`. A path that a proxy puts in front of `/v1` is kept. */
+  /** Where the api is, such as `http://127.0.0.1:8080`, with `/v1` or without. A path in front of `/v1` is kept. */
   endpoint: string
   /** Sent as bearer token. */
   apiKey?: string
@@ -124,6 +124,7 @@ function parseEndpoint(text: string): URL {
       `cannot use the endpoint '${text}': expected a URL such as http://127.0.0.1:8080`,
     )
   }
+  url.pathname = url.pathname.replace(/\/+$/, '').replace(/\/v1$/, '')
   return url
 }
 
@@ -212,11 +213,12 @@ const REASONS: Record<string, string> = {
   ETIMEDOUT: 'connecting took too long',
   UND_ERR_CONNECT_TIMEOUT: 'connecting took too long',
   EHOSTUNREACH: 'there is no way to that host',
+  'bad port': 'HTTP clients cannot use this port',
 }
 
 function reasonOf(error: unknown): string {
   const code = networkCodeOf(error)
   const text = messageOf(causesOf(error).at(-1))
   const inDeno = /connection (?:refused|reset|closed)/i.exec(text)?.[0].toLowerCase()
-  return (code && REASONS[code]) ?? code ?? inDeno ?? text
+  return REASONS[code ?? text] ?? code ?? inDeno ?? text
 }

@@ -36,6 +36,7 @@ export const layout = (title: string, content: Html) => html`<!doctype html>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>${title}</title>
+<link rel="icon" type="image/svg+xml" href="/favicon.ico">
 <style>${raw(style)}</style>
 </head>
 <body>

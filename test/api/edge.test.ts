@@ -1,8 +1,10 @@
+import { connect } from 'node:net'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { FaafoError } from '../../events/errors.ts'
 import { problemOf, problemResponse } from '../../services/api/problems.ts'
-import { create, json, params, post, unknownUuid, withApi } from './with-api.ts'
+import { until } from '../support/until.ts'
+import { create, json, keptLog, params, post, unknownUuid, withApi } from './with-api.ts'
 import { exchange, withServer } from './with-server.ts'
 
 const withWrites = (use: Parameters<typeof withApi>[0]) => withApi(use, { database: 'away' })
@@ -76,6 +78,15 @@ test('bodies come under their content type only', () =>
       assert.is(await status({ 'content-type': type, accept: 'text/plain' }), 201)
     }
     assert.is(await status({ 'content-type': 'text/plain' }, `/v1/fractal/${unknownUuid}/cancel`), 415)
+    const type = 'application/json'
+    assert.is(await status({ 'content-type': type, 'content-encoding': 'gzip' }), 415)
+    assert.is(await status({ 'content-type': type, 'content-encoding': 'identity' }), 201)
+    assert.is(await status({ 'content-type': `${type}; charset=utf-16` }), 415)
+    assert.is(await status({ 'content-type': `${type};charset="UTF-8"` }), 201)
+    const detail = async (path: string, type: string) =>
+      (await json(post(app, path, params, { 'content-type': type, 'content-length': '99' }))).detail
+    assert.match(await detail('/v1/fractal', ''), /of type \(none given\): .*application\/json$/)
+    assert.match(await detail('/v1/batch', 'text/csv'), /text\/csv: .*application\/json, or application\/x-ndjson/)
   }))
 
 test('no page of another site can change anything, nor reach this machine under its own name', () =>
@@ -139,7 +150,6 @@ test('a method that is not served is 405 and names those that are', () =>
     for (const path of [
       '/nowhere',
       '/v1/nowhere',
-      '/v1/fractal/',
       '/index/0',
       '/index/x',
       '/docs/package.json',
@@ -149,6 +159,9 @@ test('a method that is not served is 405 and names those that are', () =>
       assert.is(response.status, 404, path)
       assert.is((await json(response)).code, 'not-found')
     }
+    assert.is((await app.request('/docs/')).status, 200)
+    assert.is((await app.request(`/v1/fractal/${unknownUuid}/cancel/`)).status, 405)
+    assert.is((await post(app, '/v1/fractal/', params)).status, 201)
   }))
 
 test('over a socket: huge, chunked and broken requests are refused and the connection ends well', () =>
@@ -187,6 +200,47 @@ test('over a socket: huge, chunked and broken requests are refused and the conne
       assert.is((await log.head()).lastSeq, 1)
     }),
   ))
+
+test('a body that breaks off is no failure of ours', async () => {
+  const { logger, lines } = keptLog()
+  await withApi(
+    ({ app }) =>
+      withServer(app, async (port) => {
+        const head = 'POST /v1/fractal HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n'
+        for (const start of [
+          `${head}Content-Length: 100\r\n\r\n{"width"`,
+          `${head}Transfer-Encoding: chunked\r\n\r\n5\r\n{"wid`,
+        ]) {
+          const socket = connect(port, '127.0.0.1')
+          socket.on('error', () => {})
+          const wanted = lines().length + 1
+          socket.write(start, () => setImmediate(() => socket.destroy()))
+          await until(() => lines().length === wanted, { what: 'the request is done with' })
+        }
+        await exchange(port, `${head}Transfer-Encoding: chunked\r\n\r\n`, '5\r\n{"wid\r\n', 'no chunk\r\n')
+        await until(() => lines().length === 3, { what: 'the bad chunk is done with' })
+        for (const { level, status, code, err } of lines()) {
+          assert.equal([level, status, code, err], [20, 400, 'malformed-body', undefined])
+        }
+        assert.not.match(await (await app.request('/metrics')).text(), /status="500"/)
+      }),
+    { database: 'away', api: { logger } },
+  )
+})
+
+test('foreseen problems are told of in a debug line, unforeseen ones as errors', async () => {
+  const { logger, lines } = keptLog()
+  await withWrites(async ({ another, log }) => {
+    const last = () => lines().at(-1) ?? {}
+    const app = another({ logger })
+    await app.request('/v1/fractal')
+    assert.equal([last().level, last().status, last().code], [20, 503, 'database-unavailable'])
+    assert.match(last().reason, /^cannot list fractals: ./)
+    const broken = another({ logger, log: { ...log, append: () => Promise.reject(new Error('a mistake')) } })
+    assert.is((await post(broken, '/v1/fractal', params)).status, 500)
+    assert.equal([last().level, last().status, last().err.message], [50, 500, 'a mistake'])
+  })
+})
 
 test('an unforeseen error tells nothing of itself', async () => {
   const problem = problemOf(new Error('password is hunter2'))

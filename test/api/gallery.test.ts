@@ -2,9 +2,9 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { complete, create, fail, json, type Parts, params, record, withApi } from './with-api.ts'
 
-const page = async (app: Parts['app'], path: string) => {
+const page = async (app: Parts['app'], path: string, status = 200) => {
   const response = await app.request(path, { headers: { accept: 'text/html' } })
-  assert.is(response.status, 200, path)
+  assert.is(response.status, status, path)
   assert.match(response.headers.get('content-type') ?? '', /^text\/html/)
   assert.match(response.headers.get('content-security-policy') ?? '', /default-src 'none'/)
   const text = await response.text()
@@ -33,7 +33,12 @@ test('finished fractals, five to a page, the newest first', () =>
     assert.match(first.text, /rel="next" href="\/index\/2"/)
     assert.not.match(first.text, /rel="prev"/)
     assert.match((await page(app, '/index/2')).text, /rel="prev" href="\/index\/1"/)
-    assert.match((await page(app, '/index/9')).text, /no page 9/)
+    assert.match((await page(app, '/index/9', 404)).text, /no page 9/)
+    assert.equal((await page(app, '/index/')).uuids, first.uuids)
+    const icon = /rel="icon" type="(.*)" href="(.*)"/.exec(first.text)
+    const picture = await app.request(icon?.[2] ?? '')
+    assert.equal([picture.status, picture.headers.get('content-type')], [200, icon?.[1]])
+    assert.match(await picture.text(), /^<svg /)
     for (const bad of ['/index/0', '/index/-1', '/index/x']) {
       const response = await app.request(bad, { headers: { accept: 'text/html' } })
       assert.is(response.status, 404)

@@ -4,7 +4,7 @@ import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { complete, create, json, type Parts, post, smallPng, start, withApi } from './with-api.ts'
+import { complete, create, json, keptLog, type Parts, post, smallPng, start, withApi } from './with-api.ts'
 
 /** A completed fractal, in the table already. */
 async function completed(parts: Parts, png = smallPng) {
@@ -54,11 +54,11 @@ test('before it is finished an image is not ready', () =>
   withApi(async (parts) => {
     const { app } = parts
     const { uuid } = await create(app)
-    const check = async (text: RegExp) => {
+    const check = async (text: RegExp, retryAfter: string | null = '1') => {
       for (const method of ['GET', 'HEAD']) {
         const response = await app.request(`/fractal/${uuid}`, { method })
         assert.is(response.status, 404)
-        assert.ok(Number(response.headers.get('retry-after')) > 0)
+        assert.is(response.headers.get('retry-after'), retryAfter)
         assert.is(response.headers.get('content-type'), 'application/problem+json')
         if (method === 'HEAD') continue
         const body = await json(response)
@@ -71,14 +71,14 @@ test('before it is finished an image is not ready', () =>
     await app.request(`/v1/fractal?min_seq=${seq}`)
     await check(/rendering/)
     await post(app, `/v1/fractal/${uuid}/cancel`)
-    await check(/cancelled; retry/)
+    await check(/cancelled; retry/, null)
     await app.request(`/v1/fractal/${uuid}`, { method: 'DELETE' })
     assert.is((await json(app.request(`/fractal/${uuid}`))).code, 'not-found')
   }))
 
 test('a lost or damaged image is a problem that names the way out, never wrong bytes', () =>
   withApi(async (parts) => {
-    const { app, images } = parts
+    const { another, images } = parts
     const { uuid, path, file, checksum } = await completed(parts)
     const check = async (code: string) => {
       const response = await app.request(path)
@@ -89,6 +89,8 @@ test('a lost or damaged image is a problem that names the way out, never wrong b
       assert.is(body.code, code)
       assert.match(body.detail, `POST /v1/fractal/${uuid}/retry`)
     }
+    const { logger, lines } = keptLog()
+    const app = another({ logger })
     await writeFile(
       file,
       Uint8Array.from(smallPng, (byte, i) => (i === 40 ? byte ^ 1 : byte)),
@@ -98,6 +100,8 @@ test('a lost or damaged image is a problem that names the way out, never wrong b
     await check('image-damaged')
     await images.remove(checksum)
     await check('image-lost')
+    const told = lines().map(({ level, code, fractal, err }) => [level, code, fractal, err])
+    assert.equal(told, [...['image-damaged', 'image-damaged', 'image-lost'].map((code) => [40, code, uuid, undefined])])
     assert.is((await app.request(path, { method: 'HEAD' })).status, 500)
     assert.is((await post(app, `/v1/fractal/${uuid}/retry`)).status, 200)
     const { seq } = await complete(parts, uuid, smallPng, 2)

@@ -6,7 +6,7 @@ import { fractalObjectSchema, readySchema, statusSchema } from '../../services/a
 import { announce } from '../../services/platform/presence.ts'
 import { renderQueue } from '../../services/platform/render-queue.ts'
 import { until } from '../support/until.ts'
-import { complete, create, json, params, post, start, withApi } from './with-api.ts'
+import { complete, create, json, keptLog, params, post, start, withApi } from './with-api.ts'
 
 const presence = {
   id: 'p1',
@@ -50,6 +50,30 @@ test('readiness says what is well, what is degraded and why', () =>
     assert.is(storage.body.storage.status, 'degraded')
     assert.not.match(JSON.stringify(storage.body), /secret/)
   }))
+
+test('readiness is logged where it changed, with what is amiss', async () => {
+  const { logger, lines } = keptLog()
+  await withApi(
+    async ({ another, images }) => {
+      let error: Error | null = null
+      const check = () => (error ? Promise.reject(error) : Promise.resolve())
+      const app = another({ logger, images: { ...images, check } })
+      const changes = () => lines().filter(({ msg }) => msg === 'readiness changed')
+      await app.request('/readyz')
+      await app.request('/readyz')
+      assert.is(changes().length, 1)
+      assert.equal([changes()[0].level, changes()[0].status, changes()[0].storage], [40, 'degraded', undefined])
+      assert.match(changes()[0].workers, /no worker/)
+      error = new Error('away')
+      await app.request('/readyz')
+      await app.request('/readyz')
+      assert.is(changes().length, 2)
+      assert.match(changes()[1].storage, /does not answer/)
+      assert.ok(lines().every(({ level, msg }) => level <= 20 || msg === 'readiness changed'))
+    },
+    { database: 'away' },
+  )
+})
 
 test('readiness tells of a projection that stands still', () =>
   withApi(
@@ -128,6 +152,11 @@ test('status shows the queue, the workers and the lag', () =>
     assert.equal([after.queue.depth, after.queue.waiting, after.queue.in_hand], [2, 1, 1])
     const { id: _, ...shown } = presence
     assert.equal(after.workers, [{ ...shown, tasks: [first.uuid] }])
+
+    const second = new AbortController()
+    for await (const _ of renderQueue(broker).ask(1, second.signal)) second.abort()
+    const none = await status()
+    assert.equal([none.queue.waiting, none.queue.oldest_waiting], [0, null])
   }))
 
 test('metrics count requests by route and appended events by type', () =>
@@ -168,7 +197,7 @@ test('the OpenAPI document is valid 3.1 and names every route', () =>
       const documented = Object.entries<object>(document.paths).flatMap(([path, operations]) =>
         Object.keys(operations).map((method) => `${method.toUpperCase()} ${path}`),
       )
-      const pages = /^GET \/(index.*|docs.*)?$/
+      const pages = /^GET \/(index.*|docs.*|favicon.ico)?$/
       const served = app.routes
         .filter((route) => route.method !== 'ALL')
         .map((route) => `${route.method} ${route.path.replace(/:(\w+)/g, '{$1}')}`)

@@ -102,6 +102,15 @@ for (const [name, database] of [
           { name: 'status', op: 'eq', val: 'completed' },
         ]
         await check({ filters: both }, (o) => o.width >= 12 && o.status === 'completed')
+        const [wide, finished] = both
+        const tall = { name: 'yb', op: '>', val: -1 }
+        await check({ filters: [{ or: both }] }, (o) => o.width >= 12 || o.status === 'completed')
+        await check({ filters: [{ or: [{ and: both }, tall] }, wide] }, (o) => {
+          return ((o.width >= 12 && o.status === 'completed') || o.yb > -1) && o.width >= 12
+        })
+        await check({ filters: [{ and: [{ or: [finished, tall] }, wide] }] }, (o) => {
+          return (o.status === 'completed' || o.yb > -1) && o.width >= 12
+        })
         await check({ filters: [] }, () => true)
         await check({}, () => true)
       },
@@ -153,7 +162,13 @@ test('a query that makes no sense is 400 and says where', () =>
       [{ filter: [] }, ''],
       [{ filters: {} }, '/filters'],
       [{ filters: [{ name: 'width' }] }, '/filters/0/op'],
-      [{ filters: [{ or: [] }] }, '/filters/0/name'],
+      [{ filters: [null] }, '/filters/0'],
+      [{ filters: null }, '/filters'],
+      [{ filters: [{ or: [] }] }, '/filters/0/or'],
+      [{ filters: [{ or: {} }] }, '/filters/0/or'],
+      [{ filters: [{ or: [{ name: 'width', op: 'eq', val: 1 }], and: [] }] }, '/filters/0'],
+      [{ filters: [{ and: [{ or: [{ name: 'width', op: 'eq', val: 'x' }] }] }] }, '/filters/0/and/0/or/0/val'],
+      [`{"filters":[${'{"or":['.repeat(40)}${']}'.repeat(40)}]}`, `/filters/0${'/or/0'.repeat(10)}`],
       [{ limit: -1 }, '/limit'],
       [{ limit: '3' }, '/limit'],
       [{ offset: 1.5 }, '/offset'],

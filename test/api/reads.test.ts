@@ -120,6 +120,7 @@ for (const [name, database] of [
           { page: 0 },
           { page: -1 },
           { page: 'one' },
+          { page: '' },
           { page: '1.5' },
           { results_per_page: 0 },
           { results_per_page: -2 },
@@ -128,7 +129,9 @@ for (const [name, database] of [
         ]) {
           const response = await get(app, query('/v1/fractal', bad))
           assert.is(response.status, 400, JSON.stringify(bad))
-          assert.is((await json(response)).errors[0].pointer, `/${Object.keys(bad)[0]}`)
+          const [{ pointer, detail }, ...more] = (await json(response)).errors
+          assert.equal([pointer, more], [`/${Object.keys(bad)[0]}`, []])
+          assert.match(detail, /^expected a whole number from 1 to 1000000000(, or -1 for all)?$/)
         }
       },
       { database },

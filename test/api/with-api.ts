@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { Hono } from 'hono'
+import { pino } from 'pino'
 import type { NewEvent, RecordedEvent } from '../../events/events.ts'
 import { createApi } from '../../services/api/app.ts'
 import { followLive, type Live } from '../../services/api/live.ts'
@@ -91,6 +92,27 @@ async function runApi(
     await projecting
     await close()
   }
+}
+
+/** A log of every level, kept as objects. */
+export function keptLog() {
+  let text = ''
+  const logger: Logger = pino(
+    { level: 'trace' },
+    {
+      write(line) {
+        text += line
+      },
+    },
+  )
+  // biome-ignore lint/suspicious/noExplicitAny: lines have fields of every shape
+  const lines = (): any[] =>
+    text
+      .trim()
+      .split('\n')
+      .filter(Boolean)
+      .map((line) => JSON.parse(line))
+  return { logger, lines }
 }
 
 /** A request with a JSON body. */

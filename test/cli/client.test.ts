@@ -129,6 +129,23 @@ test('the path of an endpoint is kept, and the key is sent as bearer token', () 
     },
   ))
 
+test('an endpoint may end in /v1', () =>
+  withScriptedApi(
+    () => json(fractal()),
+    async (url, seen) => {
+      for (const end of ['/v1', '/v1/', '/fractals/v1']) await createClient({ endpoint: url + end }).get(uuid)
+      assert.equal(
+        seen.map(({ path }) => path),
+        ['', '', '/fractals'].map((front) => `${front}/v1/fractal/${uuid}`),
+      )
+    },
+  ))
+
+test('a port that fetch refuses is named as such', async () => {
+  const error = await failure('unreachable', () => createClient({ endpoint: 'http://127.0.0.1:1' }).get(uuid))
+  assert.match(error.message, /http:\/\/127\.0\.0\.1:1: HTTP clients cannot use this port$/)
+})
+
 test('all() reads every page after the cursor of the one before', () =>
   withClient(
     ({ query }) => {

@@ -68,14 +68,51 @@ test('a refused request does not keep the others from being sent', () => {
   )
 })
 
-test('Ctrl-C while waiting is exit code 130, without a stack', () =>
+test('Ctrl-C while waiting is exit code 130, and prints what was requested', () =>
   withScriptedApi(taking({ status: 'rendering' }), async (endpoint, seen) => {
     const { child, ended } = startProgram(['create', '--tasks', '1', '--wait'], { endpoint })
     await until(() => seen.length >= 2, { what: 'it waits' })
     child.kill('SIGINT')
-    const { code, stderr } = await ended
+    const { code, stdout, stderr } = await ended
     assert.is(code, 130)
+    assert.is(stdout, `${(seen[0]?.body as { uuid: string } | undefined)?.uuid}\n`)
     assert.is(stderr, 'generating 1 task(s)\nstopped waiting; what was requested is rendered all the same\n')
   }))
+
+test('a request of which nobody is sure is repeated by the command that is named', () => {
+  let sure = false
+  const take = taking({})
+  return withScriptedApi(
+    (...args) =>
+      sure
+        ? take(...args)
+        : problem('log-unavailable', 503, 'cannot be sure; repeat the request with the same uuid', {
+            'retry-after': '60',
+          }),
+    async (endpoint, seen) => {
+      const { code, stdout, stderr } = await runHere(['create', '--tasks', '1', '--wait'], endpoint)
+      assert.is(code, 1)
+      assert.is(stdout, '')
+      const [said, command = ''] = stderr.split('; repeat it with faafo ')
+      assert.is(said, 'generating 1 task(s)\nfaafo: cannot be sure')
+      sure = true
+      assert.is((await runHere(command.trim().split(' '), endpoint)).code, 0)
+      assert.is(seen.length, 2)
+      assert.equal(seen[1]?.body, seen[0]?.body)
+    },
+  )
+})
+
+test('fractals that are deleted while they are waited for are counted as such', () =>
+  withScriptedApi(
+    (seen, incoming) =>
+      seen.method === 'POST' ? taking({})(seen, incoming) : problem('removed', 410, 'it was deleted'),
+    async (endpoint) => {
+      const { code, stdout, stderr } = await runHere(['create', '--tasks', '1', '--wait'], endpoint)
+      assert.is(code, 1)
+      assert.is(stdout, '')
+      assert.match(stderr, /0 of 1 finished, 1 deleted\nfaafo: fractal '.*' was deleted\n$/)
+    },
+  ))
 
 test.run()

@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { readdir, readFile, writeFile } from 'node:fs/promises'
+import { lstat, readdir, readFile, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -9,7 +9,7 @@ import { encodePng } from '../../services/kernel/png.ts'
 import { collect } from '../support/collect.ts'
 import { withTempDir } from '../support/temp.ts'
 import { startProgram } from './run-program.ts'
-import { fractal, json, requested, type Script, withScriptedApi } from './scripted-api.ts'
+import { fractal, json, problem, requested, type Script, withScriptedApi } from './scripted-api.ts'
 
 const { uuid } = fractal()
 const image = { width: 2, height: 2, palette: Uint8Array.of(0, 0, 0, 255, 128, 64) }
@@ -55,7 +55,7 @@ test('a pipe is written to, not replaced', () =>
   withScriptedApi(serving(whole, png), (endpoint) =>
     withTempDir(async (cwd) => {
       const pipe = join(cwd, 'pipe')
-      execFileSync('mkfifo', [pipe])
+      execFileSync('sh', ['-c', 'mkfifo "$0"', pipe])
       const [read, { code }] = await Promise.all([
         readFile(pipe),
         startProgram(['get', uuid, '-o', pipe], { endpoint, cwd }).ended,
@@ -64,6 +64,35 @@ test('a pipe is written to, not replaced', () =>
       assert.equal(read, png)
       assert.equal(await readdir(cwd), ['pipe'])
     }),
+  ))
+
+test('a symbolic link is followed, not replaced', () =>
+  withScriptedApi(serving(whole, png), (endpoint) =>
+    withTempDir(async (cwd) => {
+      const link = join(cwd, 'link.png')
+      await symlink('real.png', link)
+      // the target is still to come, then it is there
+      for (const before of [null, 'old']) {
+        if (before) await writeFile(join(cwd, 'real.png'), before)
+        assert.is((await startProgram(['get', uuid, '-o', 'link.png'], { endpoint, cwd }).ended).code, 0)
+        assert.ok((await lstat(link)).isSymbolicLink())
+        assert.equal(await readFile(join(cwd, 'real.png')), png)
+      }
+      assert.equal((await readdir(cwd)).sort(), ['link.png', 'real.png'])
+    }),
+  ))
+
+test('an image that is lost is to be had again by a command', () =>
+  withScriptedApi(
+    ({ path }) =>
+      path.endsWith('/image')
+        ? problem('image-lost', 404, `cannot show it; POST /v1/fractal/${uuid}/retry has it rendered again`)
+        : json(whole),
+    async (endpoint) => {
+      const { code, stderr } = await startProgram(['get', uuid], { endpoint }).ended
+      assert.is(code, 1)
+      assert.is(stderr, `faafo: cannot show it; faafo retry ${uuid} has it rendered again\n`)
+    },
   ))
 
 test('an image that was damaged on the way is refused, and a file that was there is left alone', () =>
@@ -109,7 +138,10 @@ test('a file that cannot be written is a line that names it', () =>
   withScriptedApi(serving(whole, png), async (endpoint) => {
     const { code, stderr } = await startProgram(['get', uuid, '-o', '/nowhere/a.png'], { endpoint }).ended
     assert.is(code, 1)
-    assert.match(stderr, /^faafo: cannot write \/nowhere\/a.png: ENOENT: .*\n$/)
+    assert.is(stderr, 'faafo: cannot write /nowhere/a.png: there is no folder /nowhere\n')
+    const folder = await startProgram(['get', uuid, '-o', '/'], { endpoint }).ended
+    assert.is(folder.code, 1)
+    assert.is(folder.stderr, 'faafo: cannot write /: it is a folder\n')
   }))
 
 test.run()

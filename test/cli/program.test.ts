@@ -1,3 +1,4 @@
+import { closeSync, existsSync, openSync } from 'node:fs'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { freePort } from '../../services/platform/ports.ts'
@@ -29,6 +30,10 @@ test('an api that does not answer is exit code 3 and one line that names the URL
 test('a wrong command line is exit code 2 and one line that points to the help', async () => {
   const wrong: [string[], RegExp][] = [
     [['list', '--nonsense'], /unknown option '--nonsense'/],
+    [['help', 'nope'], /unknown command 'nope'/],
+    [['help', 'replay', 'nope'], /unknown command 'nope'/],
+    [['create', '--uuid', uuid, '--tasks', '2'], /expected --tasks 1/],
+    [['get', uuid, '-o', ''], /cannot use --output-file ''/],
     [['lst'], /unknown command 'lst' \(Did you mean list\?\)/],
     [['show'], /missing required argument 'uuid'/],
     [['show', 'abc'], /cannot read 'abc' as a uuid/],
@@ -38,7 +43,7 @@ test('a wrong command line is exit code 2 and one line that points to the help',
     [['--endpoint-url', 'nonsense', 'list'], /cannot use the endpoint 'nonsense'/],
   ]
   for (const [args, expected] of wrong) {
-    const { code, stdout, stderr } = await runHere(args)
+    const { code, stdout, stderr } = await runHere(args, 'http://127.0.0.1:8080')
     assert.is(code, 2, args.join(' '))
     assert.is(stdout, '')
     assert.match(stderr, expected)
@@ -70,6 +75,14 @@ test('the help of every command has examples', async () => {
     const { code, stdout } = await runHere([name, '--help'])
     assert.is(code, 0)
     assert.match(stdout, /Examples?:\n {2}\$ /, name)
+  }
+})
+
+test('help prints the help of a command, and of one within it', async () => {
+  for (const names of [[], ['show'], ['replay', 'show']]) {
+    const { code, stdout } = await runHere(['help', ...names])
+    assert.is(code, 0)
+    assert.is(stdout, (await runHere([...names, '--help'])).stdout)
   }
 })
 
@@ -133,6 +146,23 @@ test('a reader that leaves early is no error', () => {
       assert.is(stderr, '')
     },
   )
+})
+
+test('a standard output without room is one line', async () => {
+  if (!existsSync('/dev/full')) return // Linux has it
+  const full = openSync('/dev/full', 'w')
+  try {
+    await withScriptedApi(
+      () => json({ objects: [], next: null }),
+      async (endpoint) => {
+        const { code, stderr } = await startProgram(['list'], { endpoint, stdout: full }).ended
+        assert.is(code, 1)
+        assert.is(stderr, 'faafo: cannot write to standard output: no space left on device\n')
+      },
+    )
+  } finally {
+    closeSync(full)
+  }
 })
 
 test('show prints the table of one fractal, or its object', () =>
@@ -204,6 +234,24 @@ test('status shows queue, lag and workers', () => {
     },
   )
 })
+
+test('what the api advises is said as a command', () =>
+  withScriptedApi(
+    () => problem('log-unavailable', 503, 'cannot be sure; repeat the request with the same uuid'),
+    async (endpoint) => {
+      const { stderr } = await runHere(['delete', uuid], endpoint)
+      assert.is(stderr, `faafo: cannot be sure; repeat it with faafo delete ${uuid}\n`)
+    },
+  ))
+
+test('--verbose says every request with its path, status and time', () =>
+  withScriptedApi(
+    () => json(fractal()),
+    async (endpoint) => {
+      const { stderr } = await runHere(['show', uuid, '--verbose'], endpoint)
+      assert.match(stderr, new RegExp(`^GET /v1/fractal/${uuid} 200 [0-9.]+ ms\n$`))
+    },
+  ))
 
 test('--debug says every exchange, and errors with their stack', () =>
   withScriptedApi(

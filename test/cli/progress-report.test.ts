@@ -20,11 +20,12 @@ function paper(isTTY: boolean) {
 test('the share done counts finished and removed fractals whole, and rendering ones in part', () => {
   assert.equal(summaryOf([fractal(), rendering, requested()], 1), {
     share: 2.5 / 4,
-    finished: 2,
-    text: '2 of 4 finished',
+    over: false,
+    text: '1 of 4 finished, 1 deleted',
   })
   assert.is(summaryOf([fractal(), failed], 0).text, '2 of 2 finished, 1 failed')
   assert.is(summaryOf([], 0).share, 1)
+  assert.ok(summaryOf([fractal(), failed], 1).over)
 })
 
 test('without a terminal there are few lines, and always one at the end', () => {
@@ -34,6 +35,14 @@ test('without a terminal there are few lines, and always one at the end', () => 
   report.update([fractal(), failed], 0)
   report.stop()
   assert.is(text(), 'rendering: 100 %, 2 of 2 finished, 1 failed\n')
+})
+
+test('a terminal that cannot move its cursor gets lines, too', () => {
+  const { stream, text } = paper(true)
+  const report = createProgressReport(stream, 'dumb')
+  report.update([fractal()], 0)
+  report.stop()
+  assert.is(text(), 'rendering: 100 %, 1 of 1 finished\n')
 })
 
 test('on a terminal there is a bar, and the cursor is back at its end', () => {

@@ -70,7 +70,8 @@ test('bounds of whole numbers stand in order, those of real numbers in either', 
   assert.equal(problems({ 'min-width': '600', 'max-width': '500' }), [
     '--min-width 600 is greater than --max-width 500',
   ])
-  assert.equal(problems({ 'min-width': '2000' }), ['--min-width 2000 is greater than --max-width 1024'])
+  assert.equal(problems({ 'min-width': '2000' }), ['--min-width 2000 is greater than --max-width 1024 (the default)'])
+  assert.equal(problems({ 'max-width': '100' }), ['--min-width 256 (the default) is greater than --max-width 100'])
   assert.equal(problems({ 'min-xa': '-4', 'max-xa': '-1', 'min-xb': '3', 'max-xb': '2' }), [])
   assert.equal(problems({ width: '2000', 'min-width': '600', 'max-width': '500' }), [])
 })

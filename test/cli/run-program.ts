@@ -6,12 +6,15 @@ import { runProgram } from '../../services/cli/program.ts'
 
 export type Ended = { code: number | null; stdout: string; stderr: string }
 export type Running = { child: ChildProcess; ended: Promise<Ended>; stdout(): string; stderr(): string }
-export type RunOptions = { endpoint?: string; cwd?: string; env?: Record<string, string> }
+export type RunOptions = { endpoint?: string; cwd?: string; env?: Record<string, string>; stdout?: number }
 
 const root = join(import.meta.dirname, '..', '..')
 
 /** Starts the command line from its sources, with none of our own settings in its environment. */
-export function startProgram(args: readonly string[], { endpoint, cwd = root, env = {} }: RunOptions = {}): Running {
+export function startProgram(
+  args: readonly string[],
+  { endpoint, cwd = root, env = {}, stdout }: RunOptions = {},
+): Running {
   const inherited = Object.entries(process.env).filter(
     ([name]) => !/^(FAAFO_(ENDPOINT|API)|NATS_|DATABASE_)/.test(name),
   )
@@ -21,12 +24,12 @@ export function startProgram(args: readonly string[], { endpoint, cwd = root, en
     {
       cwd,
       env: { ...Object.fromEntries(inherited), ...(endpoint && { FAAFO_ENDPOINT_URL: endpoint }), ...env },
-      stdio: ['ignore', 'pipe', 'pipe'],
+      stdio: ['ignore', stdout ?? 'pipe', 'pipe'],
     },
   )
   const text = { stdout: '', stderr: '' }
   for (const name of ['stdout', 'stderr'] as const) {
-    child[name].setEncoding('utf8').on('data', (chunk: string) => {
+    child[name]?.setEncoding('utf8').on('data', (chunk: string) => {
       text[name] += chunk
     })
   }

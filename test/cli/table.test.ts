@@ -67,4 +67,23 @@ test('a cell cannot speak to the terminal', () => {
   assert.match(tableOf(['a'], [['\u001b[31mred\u0007']]), '|  [31mred  |')
 })
 
+test('the last column is wrapped to the width that is given', () => {
+  const rows = [['one', 'some words that do not fit']]
+  assert.is(
+    tableOf(['Name', 'Details'], rows, 30),
+    `\
++------+---------------------+
+| Name | Details             |
++------+---------------------+
+| one  | some words that do  |
+|      | not fit             |
++------+---------------------+
+`,
+  )
+  assert.is(tableOf(['Name', 'Details'], rows, 100), tableOf(['Name', 'Details'], rows))
+  const long = tableOf(['Name', 'Details'], [['one', 'x'.repeat(64)]], 30)
+  assert.is(long.match(/x/g)?.length, 64)
+  assert.ok(long.split('\n').every((line) => line.length <= 30))
+})
+
 test.run()

@@ -41,7 +41,9 @@ const schema = z.object({
   DATABASE_URL: url(['postgres://', 'postgresql://'], 'postgres://user:password@host:5432/faafo').optional(),
   STORAGE_URL: z
     .string()
-    .regex(/^(file:(?!\/\/[^/]).+|nats-object:[A-Za-z0-9_-]+)$/, { error: 'expected file:/some/folder or nats-object:bucket' })
+    .regex(/^(file:(?!\/\/[^/]).+|nats-object:[A-Za-z0-9_-]+)$/, {
+      error: 'expected file:/some/folder or nats-object:bucket',
+    })
     .optional(),
   DATA_DIR: z.string().default('.data'),
   HOST: z.string().default('127.0.0.1'),

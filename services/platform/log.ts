@@ -81,6 +81,7 @@ export function createLog(broker: Broker): Log {
       let reason: unknown
       let full = false
       try {
+        await endOfTurn()
         const timeout = Math.max(50, Math.min(TRY_MS, deadline - Date.now()))
         const answer = await broker.nc().request(subject, body, { timeout, headers: message })
         const ack = answer.json<Ack>()
@@ -158,6 +159,21 @@ export function createLog(broker: Broker): Log {
     },
   }
 }
+
+/**
+ * One promise for all who ask in the same turn of the event loop. They go on together, so that the client sends what
+ * they publish with one write; else each message is a write, here, and a read at the broker.
+ */
+function endOfTurn(): Promise<void> {
+  turn ??= new Promise((done) =>
+    setImmediate(() => {
+      turn = undefined
+      done()
+    }),
+  )
+  return turn
+}
+let turn: Promise<void> | undefined
 
 /** Rejects with `log-unavailable` where `work` takes longer than `ms`. */
 async function within<T>(ms: number, work: Promise<T>): Promise<T> {

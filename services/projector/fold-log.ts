@@ -6,6 +6,7 @@ import type { Log } from '../platform/log.ts'
 import { type LogPosition, readLog, verifyPosition } from '../platform/log-reader.ts'
 import type { Logger } from '../platform/logger.ts'
 import { migrateDatabase } from '../platform/migrate.ts'
+import { pause } from '../platform/shutdown.ts'
 import { applyBatch } from './apply-batch.ts'
 import { openCheckpoint, positionOf, writeHalted } from './checkpoint.ts'
 
@@ -13,6 +14,9 @@ export type ProjectorParts = { db: Db; broker: Broker; log: Log; logger: Logger 
 
 /** Events of one transaction at most: a long way behind, what a fractal went through is written as one row. */
 const BATCH = 5_000
+
+/** Longest wait at the end of the log for more events. */
+const MOST_GATHERING_MS = 100
 
 /**
  * Folds the log into the table from the checkpoint on, until `signal` fires (the batch in hand is finished) or the
@@ -43,7 +47,7 @@ export async function foldLog(
     { from: position, signal: AbortSignal.any([signal, stop.signal]), batchSize: BATCH },
   )
   try {
-    for await (const batch of ahead(batches)) {
+    for await (const batch of paced(batches, signal)) {
       position = await apply(
         db,
         position,
@@ -57,15 +61,25 @@ export async function foldLog(
   }
 }
 
-/** The same items; while one is in use the next is on its way. */
-async function* ahead<T>(items: AsyncIterator<T>): AsyncGenerator<T> {
-  let next = items.next()
+/**
+ * The same batches. While a full one is in use the next is on its way. After another one, at the end of the log, the
+ * next is given a millisecond to gather for each event that there was: few large transactions cost far less than many
+ * small ones, and of what a fractal goes through meanwhile only the end is written.
+ */
+async function* paced(batches: AsyncIterator<RecordedEvent[]>, signal: AbortSignal): AsyncGenerator<RecordedEvent[]> {
+  let next = batches.next()
   for (;;) {
-    const item = await next
-    if (item.done) return
-    next = items.next()
-    next.catch(() => {}) // thrown once it is awaited, if ever
-    yield item.value
+    const { done, value: batch } = await next
+    if (done) return
+    if (batch.length < BATCH) {
+      yield batch
+      await pause(Math.min(batch.length, MOST_GATHERING_MS), signal)
+      next = batches.next()
+    } else {
+      next = batches.next()
+      next.catch(() => {}) // thrown once it is awaited, if ever
+      yield batch
+    }
   }
 }
 

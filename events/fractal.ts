@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { z } from 'zod'
 import { FaafoError } from './errors.ts'
 
-/** What one request may ask for at most. Pixels, not bytes; iterations per pixel. */
+/** What one request may ask for at most: pixels of a side (its square, 2²⁸, is the largest picture), iterations per pixel. */
 export const LIMITS = {
   minSide: 2,
   maxSide: 16_384,

@@ -4,10 +4,10 @@ import type { Log } from '../platform/log.ts'
 import type { Logger } from '../platform/logger.ts'
 import type { ImageStore } from '../storage/image-store.ts'
 import type { Freshness } from './freshness.ts'
-import type { NoteReadiness } from './health.ts'
 import type { Live } from './live.ts'
 import type { LogSpace } from './log-space.ts'
 import type { Metrics } from './metrics.ts'
+import type { NoteReadiness } from './readiness-log.ts'
 
 /** What an api is made of; `createApi` adds the rest. */
 export type ApiOptions = {

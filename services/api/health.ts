@@ -2,9 +2,9 @@ import type { Context } from 'hono'
 import { type FaafoError, isFaafoError } from '../../events/errors.ts'
 import { isAtLeast } from '../platform/broker.ts'
 import { VERSION } from '../platform/identity.ts'
-import type { Logger } from '../platform/logger.ts'
 import type { Api } from './api.ts'
 import { projectionHealth } from './projection.ts'
+import type { Health } from './readiness-log.ts'
 import { readCheckpoint } from './reading.ts'
 import type { Ready } from './schemas.ts'
 import { withinTime } from './time-limit.ts'
@@ -12,8 +12,6 @@ import { withinTime } from './time-limit.ts'
 const CHECK_MS = 1_000
 /** First version that knows `sync_interval: always`. */
 const KNOWS_SYNC_ALWAYS = '2.10.0'
-
-type Health = Pick<Ready['database'], 'status' | 'reason'>
 
 /** GET /healthz: this process answers. */
 export const getHealth = (c: Context): Response => c.json({ status: 'ok' })
@@ -43,23 +41,6 @@ export async function getReady(api: Api, c: Context): Promise<Response> {
   c.header('Cache-Control', 'no-store')
   if (!canAppend) c.header('Retry-After', '1')
   return c.json({ status, version: VERSION, ...parts } satisfies Ready, canAppend ? 200 : 503)
-}
-
-/** Takes what a health check found, and logs it where it is not as it was before. */
-export type NoteReadiness = (status: Ready['status'], parts: Record<string, Health>) => void
-
-export function createReadinessLog(logger: Logger): NoteReadiness {
-  let before = ''
-  return (status, parts) => {
-    const amiss = Object.entries(parts).filter(([, part]) => part.status !== 'ok')
-    // Without the reasons: how far the tables are behind is another one every time.
-    const now = amiss.map(([name, part]) => `${name} ${part.status}`).join(', ')
-    if (now === before) return
-    before = now
-    const reasons = Object.fromEntries(amiss.map(([name, { reason }]) => [name, reason]))
-    if (amiss.length > 0) logger.warn({ status, ...reasons }, 'readiness changed')
-    else logger.info({ status }, 'readiness changed')
-  }
 }
 
 const ok: Health = { status: 'ok' }

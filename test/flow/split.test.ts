@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process'
+import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import process from 'node:process'
 import { test } from 'uvu'
@@ -43,7 +44,9 @@ test('spread over machines: two apis, a projector and a standby, three workers t
         const ports = [await freePort(), await freePort()]
         const running: Service[] = []
         const run = (name: string, env: Record<string, string>) => {
-          const service = start(name, folder, env)
+          const own = join(folder, `${name}-${running.length}`)
+          mkdirSync(own)
+          const service = start(name, own, env)
           running.push(service)
           return service
         }

@@ -1,0 +1,36 @@
+import { readFileSync } from 'node:fs'
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { decode, encode } from '../../events/codec.ts'
+import { dataSchemas, type FractalEvent, schemaVersions } from '../../events/events.ts'
+import { namesIn } from '../../events/subjects.ts'
+
+/*
+ * Messages as they were once written, one of each type with every field, and the events that they are. A file is never
+ * changed: a new version of an event gets a file of its own, and the messages of the old one must decode, upcast, to
+ * what their file then says in addition.
+ */
+type Golden = { subject: string; headers: Record<string, string>; body: string; event: FractalEvent }
+
+const goldens: Golden[] = JSON.parse(readFileSync(new URL('../golden/events-v1.json', import.meta.url), 'utf8'))
+
+test('there is a golden message of every type, in today’s version', () => {
+  assert.equal(goldens.map(({ event }) => event.type).sort(), Object.keys(dataSchemas).sort())
+  for (const { event, headers } of goldens) assert.is(headers['ce-schemaversion'], String(schemaVersions[event.type]))
+})
+
+for (const { subject, headers, body, event } of goldens) {
+  test(`${event.type} version ${headers['ce-schemaversion']} is read as it was meant`, () => {
+    const position = { seq: 7, storedAt: Date.parse('2026-11-22T10:00:09.000Z') }
+    const recordedAt = event.recordedtime ? Date.parse(event.recordedtime) : position.storedAt
+    const read = decode({ header: (name) => headers[name] ?? '', body }, position)
+    assert.equal(read, { ...event, seq: 7, recordedAt })
+  })
+
+  test(`${event.type} is written byte for byte as before, into the same slot`, () => {
+    assert.equal(encode(event), { headers, body })
+    assert.is(namesIn('').slot(event), subject)
+  })
+}
+
+test.run()

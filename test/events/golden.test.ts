@@ -6,9 +6,8 @@ import { dataSchemas, type FractalEvent, schemaVersions } from '../../events/eve
 import { namesIn } from '../../events/subjects.ts'
 
 /*
- * Messages as they were once written, one of each type with every field, and the events that they are. A file is never
- * changed: a new version of an event gets a file of its own, and the messages of the old one must decode, upcast, to
- * what their file then says in addition.
+ * Messages as they were once written, one of each type with every field, and the events that they are. They are never
+ * changed: a new version of an event gets messages of its own, and the old ones must go on being read, upcast.
  */
 type Golden = { subject: string; headers: Record<string, string>; body: string; event: FractalEvent }
 

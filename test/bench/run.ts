@@ -2,6 +2,7 @@ import { availableParallelism, cpus, totalmem } from 'node:os'
 import process from 'node:process'
 import { parseArgs } from 'node:util'
 import Table from 'cli-table3'
+import { keepTempDirs } from '../support/temp.ts'
 import { catchUp } from './catch-up.ts'
 import { latency } from './latency.ts'
 import { post } from './post.ts'
@@ -30,10 +31,15 @@ if (unknown.length > 0 || !['table', 'json'].includes(values.output)) {
 }
 
 const rows: Row[] = []
-for (const suite of suites) {
-  if (positionals.length > 0 && !positionals.includes(suite.name)) continue
-  console.error(`measuring ${suite.name} …`)
-  rows.push(...(await suite.run()))
+const removeTempDirs = keepTempDirs()
+try {
+  for (const suite of suites) {
+    if (positionals.length > 0 && !positionals.includes(suite.name)) continue
+    console.error(`measuring ${suite.name} …`)
+    rows.push(...(await suite.run()))
+  }
+} finally {
+  await removeTempDirs()
 }
 
 if (values.output === 'json') {

@@ -1,4 +1,4 @@
-import { readdirSync } from 'node:fs'
+import { chmodSync, mkdtempSync, readdirSync, rmSync, statfsSync } from 'node:fs'
 import { join } from 'node:path'
 import process from 'node:process'
 import { parseArgs } from 'node:util'
@@ -9,13 +9,17 @@ import { type FileResult, runTestFile } from './support/test-file.ts'
  *
  *   npx tsx test/run.ts [--only SUBSTRING] [--jobs N] [--timeout SECONDS] [--root FOLDER]
  *
- * Files in test/flow, test/bench and deno-compat start many processes themselves: they run one at a time, after the
- * others, whatever --jobs says.
+ * Files in test/flow, test/bench and deno-compat start many processes themselves: one of them runs at a time, beside
+ * the others, whatever --jobs says.
  */
 
 const SERIAL = ['test/flow/', 'test/bench/', 'deno-compat/']
+/** These take longest: they come first, so that at the end no job is left without work. */
+const SLOW = ['test/projector/', 'test/up/', 'test/worker/', 'test/run.test.ts']
 const SLOW_TIMEOUT_S = 600
 const TIMEOUT_S = 180
+const MEMORY = '/dev/shm'
+const ROOM_BYTES = 4e9
 
 const { values: options } = parseArgs({
   options: {
@@ -26,7 +30,9 @@ const { values: options } = parseArgs({
   },
 })
 
-const isSerial = (file: string) => SERIAL.some((folder) => file.startsWith(folder))
+const isIn = (folders: string[]) => (file: string) => folders.some((folder) => file.startsWith(folder))
+const isSerial = isIn(SERIAL)
+const isSlow = isIn(SLOW)
 
 function testFiles(root: string): string[] {
   return ['test', 'deno-compat']
@@ -54,8 +60,9 @@ const abort = new AbortController()
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => abort.abort())
 
 const results: FileResult[] = []
-async function work(queue: string[]): Promise<void> {
-  for (let file = queue.shift(); file !== undefined && !abort.signal.aborted; file = queue.shift()) {
+async function work(...queues: string[][]): Promise<void> {
+  const next = () => queues.find((queue) => queue.length > 0)?.shift()
+  for (let file = next(); file !== undefined && !abort.signal.aborted; file = next()) {
     const timeoutS = Number(options.timeout ?? (isSerial(file) ? SLOW_TIMEOUT_S : TIMEOUT_S))
     const result = await runTestFile(file, { root: options.root, timeoutMs: timeoutS * 1000, signal: abort.signal })
     results.push(result)
@@ -63,10 +70,31 @@ async function work(queue: string[]): Promise<void> {
   }
 }
 
+/**
+ * A folder in memory for what the tests write, where there is one with room: a database has a thousand files, and
+ * some disks take seconds to make and remove those.
+ */
+function folderInMemory(): string | undefined {
+  try {
+    const { bavail, bsize } = statfsSync(MEMORY)
+    if (bavail * bsize < ROOM_BYTES) return undefined
+    const folder = mkdtempSync(join(MEMORY, 'faafo-tests-'))
+    chmodSync(folder, 0o755) // PostgreSQL runs as another user where we are root
+    return folder
+  } catch {
+    return undefined
+  }
+}
+
 const files = testFiles(options.root)
-const queue = files.filter((file) => !isSerial(file))
-await Promise.all(Array.from({ length: Math.max(1, Number(options.jobs) || 1) }, () => work(queue)))
-await work(files.filter(isSerial))
+const serial = files.filter(isSerial)
+const others = files.filter((file) => !isSerial(file))
+const queue = [...others.filter(isSlow), ...others.filter((file) => !isSlow(file))]
+const jobs = Math.max(1, Number(options.jobs) || 1)
+const memory = process.env.TMPDIR ? undefined : folderInMemory()
+if (memory) process.env.TMPDIR = memory
+await Promise.all(Array.from({ length: jobs }, (_, job) => (job === 0 ? work(serial, queue) : work(queue))))
+if (memory) rmSync(memory, { recursive: true, force: true, maxRetries: 10 })
 
 const passed = results.reduce((sum, result) => sum + result.passed, 0)
 let failed = results.reduce((sum, result) => sum + result.failed, 0)

@@ -13,7 +13,7 @@ import { openCheckpoint, positionOf, writeHalted } from './checkpoint.ts'
 export type ProjectorParts = { db: Db; broker: Broker; log: Log; logger: Logger }
 
 /** Events of one transaction at most: a long way behind, what a fractal went through is written as one row. */
-const BATCH = 5_000
+const BATCH = 10_000
 
 /** Longest wait at the end of the log for more events. */
 const MOST_GATHERING_MS = 100

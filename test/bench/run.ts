@@ -52,7 +52,10 @@ if (values.output === 'json') {
   console.log(
     `${cpus()[0]?.model ?? 'unknown processor'}, ${availableParallelism()} cores, ${memory}; Node ${process.version}`,
   )
-  const table = new Table({ head: ['figure', 'value', 'unit', 'reference', 'value', 'ratio'], style: { head: [] } })
+  const table = new Table({
+    head: ['figure', 'value', 'unit', 'reference', 'value', 'ratio'],
+    style: { head: [], border: [] },
+  })
   for (const row of rows) {
     const { name, value, unit, reference } = row
     table.push([name, shown(value), unit, reference.name, shown(reference.value), ratioOf(row).toFixed(3)])

@@ -8,9 +8,10 @@ import { withPglite } from '../support/database.ts'
 import { generateLog } from '../support/generated-log.ts'
 import { withReadModel } from '../support/read-model.ts'
 import { withTempDir } from '../support/temp.ts'
-import { startProgram } from './run-program.ts'
+import { runHere, startProgram } from './run-program.ts'
 
-const run = (args: string[], env: Record<string, string>) => startProgram(args, { env }).ended
+const run = (args: string[], env: Record<string, string>) => runHere(args, '', env)
+const runProcess = (args: string[], env: Record<string, string>) => startProgram(args, { env }).ended
 
 test('replay and migrate find what runs on the data folder, and work on its log and tables', () =>
   withTempDir((dir) =>
@@ -20,7 +21,8 @@ test('replay and migrate find what runs on the data folder, and work on its log 
         await writeRuntime(dir, { natsUrl: broker.url, databaseUrl, apiUrl: 'http://127.0.0.1:1', processes: [] })
         const env = { DATA_DIR: dir }
 
-        assert.equal(await run(['migrate'], env), { code: 0, stdout: '', stderr: 'the database is up to date\n' })
+        const upToDate = { code: 0, stdout: '', stderr: 'the database is up to date\n' }
+        assert.equal(await runProcess(['migrate'], env), upToDate)
         const rebuilt = await run(['replay', 'rebuild'], env)
         assert.is(rebuilt.stderr, "the tables are rebuilt from the log's 9 events\n")
         assert.is(rebuilt.code, 0)
@@ -60,12 +62,13 @@ test('where neither a URL nor a running installation is found, the line says wha
 
 test('a broker or database that does not answer is exit code 3, and no password is shown', async () => {
   const port = await freePort()
-  const database = await run(['migrate'], { DATABASE_URL: `postgres://me:secret@127.0.0.1:${port}/x` })
+  // Processes, for in this one the search for a broker would go on.
+  const [database, broker] = await Promise.all([
+    runProcess(['migrate'], { DATABASE_URL: `postgres://me:secret@127.0.0.1:${port}/x` }),
+    runProcess(['replay', 'show', '9c1c3d0e-5b0a-4d55-a1a7-3f6a6f7b2c10'], { NATS_URL: `nats://127.0.0.1:${port}` }),
+  ])
   assert.is(database.code, 3)
   assert.match(database.stderr, `no database answers at postgres://me:…@127.0.0.1:${port}/x`)
-  const broker = await run(['replay', 'show', '9c1c3d0e-5b0a-4d55-a1a7-3f6a6f7b2c10'], {
-    NATS_URL: `nats://127.0.0.1:${port}`,
-  })
   assert.is(broker.code, 3)
   assert.match(broker.stderr, `no broker answers at nats://127.0.0.1:${port}`)
 })

@@ -41,7 +41,11 @@ export function startProgram(
 }
 
 /** Runs the command line within this process: the same, but for signals and pipes, and much sooner. */
-export async function runHere(args: readonly string[], endpoint = ''): Promise<Ended> {
+export async function runHere(
+  args: readonly string[],
+  endpoint = '',
+  env: Record<string, string> = {},
+): Promise<Ended> {
   const text = { stdout: '', stderr: '' }
   const into = (name: keyof typeof text) =>
     new Writable({
@@ -50,7 +54,7 @@ export async function runHere(args: readonly string[], endpoint = ''): Promise<E
         done()
       },
     })
-  const surroundings = { env: { FAAFO_ENDPOINT_URL: endpoint }, stdout: into('stdout'), stderr: into('stderr') }
+  const surroundings = { env: { FAAFO_ENDPOINT_URL: endpoint, ...env }, stdout: into('stdout'), stderr: into('stderr') }
   const code = await runProgram(args, surroundings)
   return { code, ...text }
 }

@@ -110,24 +110,21 @@ test('a broker that is not there is named while the start waits', () =>
     }
   }))
 
-test('a second start on the same data folder says who holds it', () =>
+test('a second start says who holds the data folder, and on another one, with what to set, that the port is taken', () =>
   withSystem(async (system) => {
-    const second = await faafo(['up'], { env: { DATA_DIR: system.dataDir, PORT: '0' } })
-    assert.is(second.code, 1)
-    assert.match(second.stderr, `pid ${system.pid}`)
-    assert.is(second.stderr.trim().split('\n').length, 1)
-  }))
+    const sameFolder = await faafo(['up'], { env: { DATA_DIR: system.dataDir, PORT: '0' } })
+    assert.is(sameFolder.code, 1)
+    assert.match(sameFolder.stderr, `pid ${system.pid}`)
+    assert.is(sameFolder.stderr.trim().split('\n').length, 1)
 
-test('a taken port is named, with what to set', () =>
-  withSystem((system) =>
-    withTempDir(async (dataDir) => {
+    await withTempDir(async (dataDir) => {
       const port = new URL(system.apiUrl).port
-      const second = await faafo(['up'], { env: { DATA_DIR: dataDir, PORT: port } })
-      assert.is(second.code, 1)
-      assert.match(second.stderr, port)
-      assert.match(second.stderr, 'PORT=')
-    }),
-  ))
+      const samePort = await faafo(['up'], { env: { DATA_DIR: dataDir, PORT: port } })
+      assert.is(samePort.code, 1)
+      assert.match(samePort.stderr, port)
+      assert.match(samePort.stderr, 'PORT=')
+    })
+  }))
 
 test('a host that others can reach is refused unless AUTH=off', () =>
   withTempDir(async (dataDir) => {

@@ -51,8 +51,10 @@ test('a put that loses its broker fails; once the broker is back, a put works, a
       yield* pieces(2)
     }
     await fails('storage-unavailable', () => store.put(losing()))
-    await fails('storage-unavailable', () => store.check())
-    await fails('storage-unavailable', () => store.get(before.key))
+    await Promise.all([
+      fails('storage-unavailable', () => store.check()),
+      fails('storage-unavailable', () => store.get(before.key)),
+    ])
     await broker.restart()
     await until(
       () =>

@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
-import { existsSync } from 'node:fs'
-import { chmod, chown, cp, mkdir, readFile, rename, rm } from 'node:fs/promises'
+import { chownSync, cpSync, existsSync, readdirSync } from 'node:fs'
+import { chmod, mkdir, readFile, rename, rm } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { dirname, join } from 'node:path'
 import process from 'node:process'
@@ -12,7 +12,7 @@ import { freePort } from '../../services/platform/ports.ts'
 import { openDatabase } from '../../services/up/embedded-database.ts'
 import { cacheDir } from './cache-dir.ts'
 import { type Child, startChild } from './child.ts'
-import { postgresPrograms } from './postgres-program.ts'
+import { type PostgresPrograms, postgresPrograms } from './postgres-program.ts'
 import { withTempDir } from './temp.ts'
 import { until } from './until.ts'
 
@@ -53,15 +53,12 @@ export async function startPostgres(
   dir: string,
   { fsync = false }: Omit<PostgresOptions, 'server'> = {},
 ): Promise<PostgresServer> {
-  const { bin, runAs } = await postgresPrograms(dir)
+  const programs = await postgresPrograms(dir)
+  const { bin, runAs } = programs
   const data = join(dir, 'postgres')
-  await mkdir(data, { mode: 0o700 })
-  if (runAs.uid !== undefined && runAs.gid !== undefined) {
-    await chmod(dir, 0o755)
-    await chown(data, runAs.uid, runAs.gid)
-  }
-  const initdb = ['-D', data, '-U', 'postgres', '-A', 'trust', '-E', 'UTF8', '--locale=C', '--no-sync']
-  await run(join(bin, 'initdb'), initdb, { ...runAs, cwd: data })
+  cpSync(await emptyPostgres(programs), data, { recursive: true })
+  if (runAs.uid !== undefined) await chmod(dir, 0o755)
+  giveAway(data, runAs)
   const port = await freePort()
   const settings = [
     `fsync=${fsync ? 'on' : 'off'}`,
@@ -78,6 +75,28 @@ export async function startPostgres(
       await withClient(server.url, (sql) => sql.unsafe(`create database ${name}`))
       return `postgres://postgres@127.0.0.1:${port}/${name}`
     },
+  }
+}
+
+/** A folder with an empty database: making one takes a second, a copy does not. */
+const emptyPostgres = ({ bin, runAs, version }: PostgresPrograms): Promise<string> =>
+  keptFolder(`postgres-${version}`, (draft) =>
+    withTempDir(async (dir) => {
+      const data = join(dir, 'data')
+      await chmod(dir, 0o755)
+      await mkdir(data, { mode: 0o700 })
+      giveAway(data, runAs)
+      const initdb = ['-D', data, '-U', 'postgres', '-A', 'trust', '-E', 'UTF8', '--locale=C', '--no-sync']
+      await run(join(bin, 'initdb'), initdb, { ...runAs, cwd: data })
+      cpSync(data, draft, { recursive: true })
+    }),
+  )
+
+/** To the user who runs the server. */
+function giveAway(folder: string, { uid, gid }: PostgresPrograms['runAs']): void {
+  if (uid === undefined || gid === undefined) return
+  for (const name of ['', ...readdirSync(folder, { recursive: true, encoding: 'utf8' })]) {
+    chownSync(join(folder, name), uid, gid)
   }
 }
 
@@ -101,23 +120,32 @@ export async function withPostgres<T>(
 /** Starts the embedded database as `faafo up` does, with `dir` as its data folder. */
 export async function startPglite(dir: string): Promise<Database> {
   const folder = join(dir, 'database')
-  if (!existsSync(folder)) await cp(await emptyPglite(), folder, { recursive: true })
+  if (!existsSync(folder)) await copyEmptyPglite(folder)
   const port = await freePort()
   const entry = join(root, 'services', 'up', 'database-main.ts')
-  const flags = 'Deno' in globalThis ? ['run', '-A'] : ['--import', 'tsx']
+  // Its lives are short here: a third of their processor time would go to optimizing the engine's code.
+  const flags = 'Deno' in globalThis ? ['run', '-A'] : ['--liftoff-only', '--import', 'tsx']
   const args = [...flags, entry, '--supervised', '--data-dir', dir, '--port', String(port)]
   return restartable(port, () => startChild(process.execPath, args, { cwd: root }))
 }
 
-/** A folder with an empty embedded database, kept in the user's cache: making one takes seconds, a copy does not. */
-async function emptyPglite(): Promise<string> {
+/** Makes `folder` an empty embedded database: a copy, for making one takes seconds. */
+export async function copyEmptyPglite(folder: string): Promise<void> {
   const { version } = JSON.parse(await readFile(join(root, 'node_modules/@electric-sql/pglite/package.json'), 'utf8'))
-  const kept = join(cacheDir(), `pglite-${version}`)
+  const kept = await keptFolder(`pglite-${version}`, async (draft) => {
+    const { database } = await openDatabase(draft)
+    await database.close()
+  })
+  cpSync(kept, folder, { recursive: true })
+}
+
+/** A folder in the user's cache, made by `make` where it is not there yet. */
+async function keptFolder(name: string, make: (draft: string) => Promise<void>): Promise<string> {
+  const kept = join(cacheDir(), name)
   if (existsSync(kept)) return kept
   await mkdir(cacheDir(), { recursive: true })
-  const draft = join(cacheDir(), `.pglite-${randomUUID()}`)
-  const { database } = await openDatabase(draft)
-  await database.close()
+  const draft = join(cacheDir(), `.${name}-${randomUUID()}`)
+  await make(draft)
   // Another test file may have been quicker.
   await rename(draft, kept).catch(() => rm(draft, { recursive: true }))
   return kept
@@ -174,7 +202,8 @@ export async function withClient<T>(url: string, use: (sql: postgres.Sql) => Pro
   try {
     return await use(sql)
   } finally {
-    await sql.end({ timeout: 1 })
+    // Where the server was killed it would wait as long as it may.
+    await sql.end({ timeout: 0.1 })
   }
 }
 

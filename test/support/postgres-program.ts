@@ -10,18 +10,29 @@ const run = promisify(execFile)
 /** Who runs the server: PostgreSQL does not run as root. Empty when we are someone else. */
 export type RunAs = { uid?: number; gid?: number }
 
-/** The folder of PostgreSQL's programs (initdb, postgres) and the user who may run them. `scratch` takes a copy where one is needed. */
-export async function postgresPrograms(scratch: string): Promise<{ bin: string; runAs: RunAs }> {
+export type PostgresPrograms = {
+  /** The folder of initdb and postgres. */
+  bin: string
+  runAs: RunAs
+  /** As in `15.14`. */
+  version: string
+}
+
+/** PostgreSQL's programs and the user who may run them. `scratch` takes a copy where one is needed. */
+export async function postgresPrograms(scratch: string): Promise<PostgresPrograms> {
   const runAs = await userOf()
   for (const bin of [...(await debianFolders()), ...(process.env.PATH ?? '').split(delimiter).filter(Boolean)]) {
-    if ((await runs(join(bin, 'postgres'), runAs)) && (await runs(join(bin, 'initdb'), runAs))) return { bin, runAs }
+    const version = (await versionOf(join(bin, 'initdb'), runAs)) && (await versionOf(join(bin, 'postgres'), runAs))
+    if (version) return { bin, runAs, version }
   }
   const native = await packagedServer()
-  if (await runs(join(native, 'bin', 'postgres'), runAs)) return { bin: join(native, 'bin'), runAs }
+  const version = await versionOf(join(native, 'bin', 'postgres'), runAs)
+  if (version) return { bin: join(native, 'bin'), runAs, version }
   // Below a home folder, say, the other user cannot reach it.
   const copy = join(scratch, 'postgres-programs')
   await cp(native, copy, { recursive: true, verbatimSymlinks: true })
-  return { bin: join(copy, 'bin'), runAs }
+  const bin = join(copy, 'bin')
+  return { bin, runAs, version: (await versionOf(join(bin, 'postgres'), runAs)) ?? 'unknown' }
 }
 
 async function userOf(): Promise<RunAs> {
@@ -45,10 +56,11 @@ async function debianFolders(): Promise<string[]> {
   return versions.sort((a, b) => Number(b) - Number(a)).map((version) => join('/usr/lib/postgresql', version, 'bin'))
 }
 
-const runs = (program: string, runAs: RunAs): Promise<boolean> =>
+/** undefined where the program does not run. */
+const versionOf = (program: string, runAs: RunAs): Promise<string | undefined> =>
   run(program, ['--version'], runAs).then(
-    () => true,
-    () => false,
+    ({ stdout }) => /\) (\S+)/.exec(stdout)?.[1],
+    () => undefined,
   )
 
 /**

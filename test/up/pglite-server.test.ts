@@ -7,16 +7,17 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { startPgliteServer } from '../../services/up/pglite-server.ts'
 import { message, query, SYNC } from '../../services/up/postgres-wire.ts'
-import { withClient } from '../support/database.ts'
+import { copyEmptyPglite, withClient } from '../support/database.ts'
 import { tempDir } from '../support/temp.ts'
 import { until } from '../support/until.ts'
 import { sqlStateOf, startupPacket, typesOf, wireClient, wireConnection } from '../support/wire-client.ts'
 
 const run = promisify(execFile)
 
-// One server for all tests of this file, for the first opening of a folder takes seconds; the last test closes it.
+// One server for all tests of this file, for opening a folder takes a second; the last test closes it.
 const { dir, remove } = await tempDir()
 const limits = { idleInTransactionMs: 500, turnWaitMs: 3_000 }
+await copyEmptyPglite(join(dir, 'database'))
 const server = await startPgliteServer({ dataDir: join(dir, 'database'), port: 0, ...limits })
 const url = `postgres://postgres@127.0.0.1:${server.port}/postgres`
 

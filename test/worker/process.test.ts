@@ -56,6 +56,7 @@ test('the process of an isolated render ends with its worker', () =>
     const request = await at.request(slowPicture(1e12))
     await started(at, request)
     await first.end('SIGKILL')
+    await at.forgetDeliveries() // in place of the ack wait
     const second = await at.startWorker()
     const childOf = (pid: number) =>
       readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8')

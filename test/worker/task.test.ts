@@ -68,7 +68,7 @@ test('two workers that race for a task leave one outcome, and both are done with
     const ends = ['one', 'two'].map((name) => at.runWorker({ name, render: hold }))
     await until(
       async () => {
-        await forgetDeliveries(at)
+        await at.forgetDeliveries()
         return (await at.attempts(request)).length === 2
       },
       { what: 'both have begun', everyMs: 500 },
@@ -162,7 +162,7 @@ test('a task that is delivered again while it is in hand is not rendered twice',
     at.runWorker()
     const request = await at.request(slowPicture(2e9))
     await until(async () => (await at.attempts(request)).length === 1, { what: 'it has begun' })
-    await forgetDeliveries(at)
+    await at.forgetDeliveries()
     completed(await at.outcome(request))
     await until(async () => (await pendingAcks(at)) === 0, { what: 'the second delivery is settled' })
     assert.is((await at.attempts(request)).length, 1)
@@ -174,13 +174,6 @@ test('an unreadable message keeps nobody from working', () =>
     at.runWorker()
     completed(await at.outcome(await at.request({})))
   }))
-
-/** What a broker does that loses its consumers: everything is delivered again, as if for the first time. */
-async function forgetDeliveries(at: Workplace): Promise<void> {
-  const jsm = await at.connection.nc().jetstreamManager()
-  const { names } = at.connection
-  await jsm.consumers.delete(names.stream, names.renderConsumer).catch(() => {}) // not made yet
-}
 
 async function pendingAcks(at: Workplace): Promise<number> {
   const jsm = await at.connection.nc().jetstreamManager()

@@ -43,6 +43,8 @@ export type Workplace = {
   outcome(request: Request, withinMs?: number): Promise<Outcome>
   /** A worker process, as `faafo worker` starts it; ended with the workplace. */
   startWorker(env?: Record<string, string>): Promise<Child>
+  /** What a broker does that loses its consumers: everything is delivered again, as if for the first time. */
+  forgetDeliveries(): Promise<void>
   /** A worker in this process, until the returned function is called. */
   runWorker(parts?: WorkerOptions): () => Promise<void>
 }
@@ -139,6 +141,12 @@ async function openWorkplace(dir: string, ends: (() => Promise<unknown>)[]): Pro
       })
       ends.push(() => (child.ended() ? Promise.resolve() : child.end('SIGKILL')))
       return child
+    },
+
+    async forgetDeliveries() {
+      const jsm = await connection.nc().jetstreamManager()
+      const { stream, renderConsumer } = connection.names
+      await jsm.consumers.delete(stream, renderConsumer).catch(() => {}) // not made yet
     },
 
     runWorker({ render = (inner: Renderer) => inner, ...parts } = {}) {

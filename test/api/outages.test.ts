@@ -1,6 +1,7 @@
 import process from 'node:process'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import { freeze } from '../support/freeze.ts'
 import { until } from '../support/until.ts'
 import { complete, create, json, type Parts, params, post, smallPng, unknownUuid, withApi } from './with-api.ts'
 
@@ -68,7 +69,7 @@ test('a broker that hangs is answered for in time', () =>
     async (parts) => {
       const { app, server } = parts
       const { uuid } = await create(app)
-      process.kill(server.pid(), 'SIGSTOP')
+      await freeze(server.pid())
       try {
         const answers = await Promise.all([
           post(app, '/v1/fractal', { ...params, uuid: unknownUuid }),
@@ -140,7 +141,7 @@ test('a database that hangs, and one that nobody has set up, are 503 too', async
       const pid = database?.pid() ?? 0
       const { rows } = { rows: await db.execute('select pid from pg_stat_activity where backend_type is not null') }
       const pids = [pid, ...rows.map((row) => Number(row.pid))]
-      for (const each of pids) process.kill(each, 'SIGSTOP')
+      await Promise.all(pids.map(freeze))
       try {
         assert.is((await app.request('/v1/fractal')).status, 503)
         assert.is((await app.request(`/v1/fractal/${uuid}`)).status, 503)

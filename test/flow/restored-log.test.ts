@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import process from 'node:process'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import { freeze } from '../support/freeze.ts'
 import { faafo } from '../support/run-cli.ts'
 import { type System, withSystem } from '../support/system.ts'
 import { withTempDir } from '../support/temp.ts'
@@ -59,7 +60,7 @@ test('an older copy of the log is noticed under a running projector', () =>
 
 /** Kills the broker and swaps its files before the supervisor has it back, which it may have to kill again for. */
 async function swapWhileDown(system: System, swap: () => Promise<void>): Promise<void> {
-  process.kill(system.pid, 'SIGSTOP') // so that the supervisor does not start it meanwhile
+  await freeze(system.pid) // so that the supervisor does not start it meanwhile
   try {
     const [pid] = await system.pids('broker')
     if (pid === undefined) throw new Error('there is no broker')

@@ -6,6 +6,7 @@ import { type ErrorCode, FaafoError } from '../../events/errors.ts'
 import type { FractalEvent, NewEvent } from '../../events/events.ts'
 import { openBroker } from '../../services/platform/broker.ts'
 import { type Appended, createLog, type Log } from '../../services/platform/log.ts'
+import { freeze } from '../support/freeze.ts'
 import { completed } from '../support/legal-history.ts'
 import { brokerConfigOf } from '../support/read-model.ts'
 import { until } from '../support/until.ts'
@@ -111,7 +112,7 @@ test('a broker killed while events are appended loses none that was confirmed, a
 test('an append that gets no answer is not certain, names the uuid, and may be repeated', () =>
   withLog(async ({ server, log }) => {
     const event = requested()
-    process.kill(server.pid(), 'SIGSTOP')
+    await freeze(server.pid())
     try {
       const error = await assertRefused(log.append(event), 'log-unavailable')
       assert.match(error.message, /cannot be sure .* repeat the request with the same uuid/)
@@ -126,7 +127,7 @@ test('an append that gets no answer is not certain, names the uuid, and may be r
 test('an append whose answer is late is repeated until it is certain', () =>
   withLog(async ({ server, log }) => {
     const event = requested()
-    process.kill(server.pid(), 'SIGSTOP')
+    await freeze(server.pid())
     const appending = log.append(event, { withinMs: 60_000 })
     setTimeout(() => process.kill(server.pid(), 'SIGCONT'), 1_500)
     assert.ok((await appending).won)

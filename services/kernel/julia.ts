@@ -1,4 +1,5 @@
 import type { FractalParams } from '../../events/fractal.ts'
+import type { Drawing } from './drawing.ts'
 
 /** Names this kernel and its colours in TaskCompleted. Another name means that pixels may differ. */
 export const KERNEL_VERSION = 'julia-1'
@@ -9,47 +10,55 @@ export const PALETTE: Readonly<Uint8Array> = Uint8Array.from({ length: 32 * 3 },
   return [(i % 8) * 32, (i % 16) * 16, (i % 32) * 8][k % 3] ?? 0
 })
 
-/**
- * Palette indices (escape index modulo 32) of rows [y0, y1): one byte per pixel, row-major, top row first.
- * Source: the original application, bit for bit; `test/golden/julia.json` holds its pictures.
- */
-export function escapeRows(params: FractalParams, y0: number, y1: number): Uint8Array {
-  const indices = new Uint8Array((y1 - y0) * params.width)
-  escapePixels(params, y0 * params.width, indices, Number.POSITIVE_INFINITY)
-  return indices
-}
+/** Most pixels of a tile. */
+const TILE_PIXELS = 16 * 1024
 
 /**
- * Fills `out` with the palette indices of the pixels from number `first` on (row-major, the top left one is 0).
- * Returns how many it filled: all of `out`, or fewer, but at least one, once `maxSteps` iterations are spent.
+ * Draws one pixel after the other: what every other way to draw is held to.
+ * Source: the original application, bit for bit; `test/golden/julia.json` holds its pictures.
  */
-export function escapePixels(params: FractalParams, first: number, out: Uint8Array, maxSteps: number): number {
+export function plainDrawing(params: FractalParams): Drawing {
   const { width, height, iterations, xa, xb, ya, yb, cx, cy } = params
-  let x = first % width
-  let y = Math.floor(first / width)
-  let steps = 0
-  for (let k = 0; k < out.length; k++) {
-    // The order of these operations decides the last bits, and so the picture.
-    let zx = (x * (xb - xa)) / (width - 1) + xa
-    let zy = (y * (yb - ya)) / (height - 1) + ya
-    let i = 0
-    for (; i < iterations; i++) {
-      const xx = zx * zx
-      const yy = zy * zy
-      if (xx + yy > 4) break
-      const xy = zx * zy
-      zx = xx - yy + cx
-      zy = xy + xy + cy
-    }
-    out[k] = (i === iterations ? i - 1 : i) & 31
-    steps += i + 1
-    if (steps >= maxSteps) return k + 1
-    if (++x === width) {
+  let indices = new Uint8Array(0)
+  let at = 0
+  let x = 0
+  let y = 0
+  return {
+    tileRows: Math.max(1, Math.floor(TILE_PIXELS / width)),
+    begin(y0, y1) {
+      indices = new Uint8Array((y1 - y0) * width)
+      at = 0
       x = 0
-      y++
-    }
+      y = y0
+    },
+    run(most) {
+      let left = most
+      while (at < indices.length) {
+        if (left <= 0) return left
+        // The order of these operations decides the last bits, and so the picture.
+        let zx = (x * (xb - xa)) / (width - 1) + xa
+        let zy = (y * (yb - ya)) / (height - 1) + ya
+        let i = 0
+        for (; i < iterations; i++) {
+          const xx = zx * zx
+          const yy = zy * zy
+          if (xx + yy > 4) break
+          const xy = zx * zy
+          zx = xx - yy + cx
+          zy = xy + xy + cy
+        }
+        indices[at++] = (i === iterations ? i - 1 : i) & 31
+        left -= i + 1
+        if (++x === width) {
+          x = 0
+          y++
+        }
+      }
+      return Math.max(left, 1)
+    },
+    indices: () => indices,
+    close: () => {},
   }
-  return out.length
 }
 
 /** Writes the colours of `indices` to `rgb` (at least 3 bytes for each) and returns the part written. */

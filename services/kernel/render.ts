@@ -2,35 +2,47 @@ import { createHash } from 'node:crypto'
 import { setImmediate } from 'node:timers/promises'
 import { FaafoError } from '../../events/errors.ts'
 import type { FractalParams } from '../../events/fractal.ts'
-import { escapePixels, PALETTE, paint } from './julia.ts'
+import { openDrawing } from './drawing.ts'
+import { PALETTE, paint } from './julia.ts'
 import { encodePng } from './png.ts'
 
-/** Most iterations between two bands: some 30 ms, so that an abort is obeyed at once. */
-const BAND_STEPS = 10_000_000
+/** Most iterations between two bands: some 20 ms, so that an abort is obeyed at once. */
+const BAND_STEPS = 20_000_000
 
 /** Most pixels of a band, unless one row has more; bounds the memory of a render. */
 const BAND_PIXELS = 64 * 1024
 
-/** Rows [y0, y1), one palette index a byte. Empty (y0 = y1) where a long row is not finished yet. */
+/** Rows [y0, y1), one palette index a byte. Empty (y0 = y1) where they are not finished yet. */
 export type Band = { y0: number; y1: number; indices: Uint8Array }
 
 /**
- * The picture from top to bottom. A band comes after at most BAND_STEPS iterations (and the pixel in hand), also within
- * a row, then without rows: whoever drives this may stop between any two. Where the bands are cut never changes a pixel.
+ * The picture from top to bottom. A band comes after about BAND_STEPS iterations, also within a row, then without
+ * rows: whoever drives this may stop between any two. Where the bands are cut never changes a pixel.
  */
 export function* renderBands(params: FractalParams): Generator<Band, void> {
   const { width, height } = params
   const maxRows = bandRows(params)
-  let unfinished = new Uint8Array(0)
-  for (let y = 0; y < height; ) {
-    const indices = new Uint8Array(Math.min(maxRows, height - y) * width)
-    indices.set(unfinished)
-    const from = unfinished.length
-    const filled = from + escapePixels(params, y * width + from, indices.subarray(from), BAND_STEPS)
-    const rows = Math.floor(filled / width)
-    unfinished = indices.slice(rows * width, filled)
-    yield { y0: y, y1: y + rows, indices: indices.subarray(0, rows * width) }
-    y += rows
+  const drawing = openDrawing(params)
+  try {
+    let left = BAND_STEPS
+    for (let y0 = 0; y0 < height; y0 += maxRows) {
+      const y1 = Math.min(y0 + maxRows, height)
+      const indices = new Uint8Array((y1 - y0) * width)
+      for (let y = y0; y < y1; y += drawing.tileRows) {
+        drawing.begin(y, Math.min(y + drawing.tileRows, y1))
+        for (;;) {
+          left = drawing.run(left)
+          if (left > 0) break
+          yield { y0, y1: y0, indices: indices.subarray(0, 0) }
+          left = BAND_STEPS
+        }
+        indices.set(drawing.indices(), (y - y0) * width)
+      }
+      yield { y0, y1, indices }
+      left = BAND_STEPS
+    }
+  } finally {
+    drawing.close()
   }
 }
 

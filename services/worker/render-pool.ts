@@ -7,7 +7,7 @@ import { costOf, type FractalParams } from '../../events/fractal.ts'
 import type { Renderer, Rendering, RenderJob } from './rendering.ts'
 import { type Failure, type LargePicture, type SmallPicture, word } from './thread-main.ts'
 
-/** A picture of at most so many steps (some 60 ms) and pixels is sent whole, several in one call to a thread. */
+/** A picture of at most so many steps (some 20 ms) and pixels is sent whole, several in one call to a thread. */
 const SMALL = { steps: 2e7, pixels: 2 ** 18 }
 const MAX_BATCH = 16
 

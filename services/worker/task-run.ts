@@ -38,7 +38,7 @@ type Task = {
   signal: AbortSignal
 }
 
-/** A picture of so few steps (some 10 ms) is drawn rather than asked about; an outcome that is there wins all the same. */
+/** A picture of so few steps (some 4 ms) is drawn rather than asked about; an outcome that is there wins all the same. */
 const LOOK_STEPS = 4e6
 
 const ack: Settlement = { type: 'ack' }

@@ -87,7 +87,10 @@ test('spread over machines: two apis, a projector and a standby, three workers t
           assert.equal([...new Set((await finished()).map((f) => f.generated_by))].sort(), ['blue', 'green', 'red'])
 
           // a worker killed in mid-render
-          const long = await post(`${one}/v1/fractal`, { ...picture, width: 4000, height: 4000, cx: 0, cy: 0 })
+          const long = await post(`${one}/v1/fractal`, {
+            ...{ ...picture, width: 4000, height: 4000, iterations: 1500 },
+            ...{ xa: -0.3, xb: 0.3, ya: -0.3, yb: 0.3, cx: 0.25, cy: 0 },
+          })
           const { uuid } = (await long.json()) as { uuid: string }
           let busy: string | undefined
           await until(

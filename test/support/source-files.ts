@@ -12,7 +12,8 @@ export type SourceFile = {
 }
 
 const FOLDERS = ['events', 'services', 'test', 'deno-compat']
-const SKIPPED = /(^|\/)(node_modules|golden|dist|\.[^/]+)\//
+/** Also what is not TypeScript although its name says so (AssemblyScript), and what the build makes. */
+const SKIPPED = /(^|\/)(node_modules|golden|dist|assembly|\.[^/]+)\/|\.generated\./
 
 /** Every file of the project's own folders, in any language. */
 export function listFiles(root: string): string[] {

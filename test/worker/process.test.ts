@@ -10,7 +10,7 @@ const started = (at: Workplace, request: { uuid: string; generation: number }) =
 test('a worker killed in the middle of a render: another finishes the task, alone, and nothing is counted', () =>
   withWorkplace(async (at) => {
     const first = await at.startWorker({ WORKER_NAME: 'first' })
-    const request = await at.request(slowPicture(1e9))
+    const request = await at.request(slowPicture(3e9))
     await started(at, request)
     await first.end('SIGKILL')
     await at.startWorker({ WORKER_NAME: 'second' })

@@ -160,7 +160,7 @@ test('an image that is mended must have its old pixels; with others the task fai
 test('a task that is delivered again while it is in hand is not rendered twice', () =>
   withWorkplace(async (at) => {
     at.runWorker()
-    const request = await at.request(slowPicture(2e9))
+    const request = await at.request(slowPicture(6e9))
     await until(async () => (await at.attempts(request)).length === 1, { what: 'it has begun' })
     await at.forgetDeliveries()
     completed(await at.outcome(request))

@@ -1,0 +1,129 @@
+import { execFileSync, spawn } from 'node:child_process'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import type { FractalParams } from '../../events/fractal.ts'
+import { openDrawing } from '../../services/kernel/drawing.ts'
+import { plainDrawing } from '../../services/kernel/julia.ts'
+import { renderPng } from '../../services/kernel/render.ts'
+import { collect } from '../support/collect.ts'
+import { type DrawOptions, drawRows } from '../support/draw-rows.ts'
+import { withTempDir } from '../support/temp.ts'
+import { percentile, type Row, type Suite } from './row.ts'
+
+const ROUNDS = 30
+
+const { rgb_sha256, first_row_rgb_sha256, original_seconds, ...golden }: FractalParams & Record<string, unknown> =
+  JSON.parse(readFileSync(new URL('../golden/julia.json', import.meta.url), 'utf8')).find(
+    ({ width, height }: FractalParams) => width === 1000 && height === 1000,
+  )
+
+/**
+ * The golden picture of 1000 × 1000 on one thread, in alternating rounds with C (where gcc is there), and against a
+ * loop in CPython (where python3 is there).
+ */
+export const kernel: Suite = {
+  name: 'kernel',
+  run: () =>
+    withTempDir(async (dir) => {
+      const rows: Row[] = []
+      const drawn = (open: NonNullable<DrawOptions['open']>) => () => drawRows(golden, 0, golden.height, { open })
+      const ways: Record<string, () => unknown> = {
+        kernel: drawn(openDrawing),
+        'plain TypeScript': drawn(plainDrawing),
+        PNG: () => collect(renderPng(golden)),
+      }
+      const c = compileReference(dir)
+      if (c) {
+        ways['plain C'] = () => c.draw('plain')
+        ways['vectorized C'] = () => c.draw('vectorized')
+      }
+      const samples = new Map(Object.keys(ways).map((name) => [name, [] as number[]]))
+      for (let round = -3; round < ROUNDS; round++) {
+        for (const [name, draw] of Object.entries(ways)) {
+          const startedAt = performance.now()
+          const itself = await draw()
+          const ms = typeof itself === 'number' ? itself : performance.now() - startedAt
+          if (round >= 0) samples.get(name)?.push(ms) // the first ones warm up
+        }
+      }
+      c?.end()
+      // The quicker ones tell of the program, the slower ones of who else uses the machine.
+      const ms = (name: string) => percentile(samples.get(name) ?? [], 0.25)
+      const against = (name: string, other: string) =>
+        rows.push({
+          name,
+          value: ms(name.replace(/,.*/, '')),
+          unit: 'ms',
+          reference: { name: other, value: ms(other) },
+        })
+      against('kernel, one thread', 'plain TypeScript')
+      if (c) {
+        against('kernel, one thread', 'plain C')
+        against('kernel, one thread', 'vectorized C')
+        against('PNG, one thread', 'plain C')
+      }
+      const python = pythonMs()
+      if (python !== null) {
+        rows.push({
+          name: 'PNG, one thread',
+          value: ms('PNG'),
+          unit: 'ms',
+          reference: { name: 'CPython, no PNG', value: python },
+        })
+      }
+      return rows
+    }),
+}
+
+const numbers = ({ width, height, iterations, xa, xb, ya, yb, cx, cy }: FractalParams) =>
+  [width, height, iterations, xa, xb, ya, yb, cx, cy].map(String)
+
+/** Milliseconds that it took by its own clock. */
+type Reference = { draw(how: 'plain' | 'vectorized'): Promise<number>; end(): void }
+
+function compileReference(dir: string): Reference | null {
+  const program = join(dir, 'escape')
+  const source = join(import.meta.dirname, 'escape.c')
+  try {
+    const flags = ['-O3', '-march=native', '-ffp-contract=off', '-std=gnu11']
+    execFileSync('gcc', [...flags, source, '-o', program], { stdio: ['ignore', 'ignore', 'inherit'] })
+  } catch {
+    return null
+  }
+  const child = spawn(program, numbers(golden), { stdio: ['pipe', 'pipe', 'inherit'] })
+  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]()
+  return {
+    async draw(how) {
+      child.stdin.write(`${how}\n`)
+      const { value } = await lines.next()
+      return Number(value?.split(' ')[0])
+    },
+    end: () => child.stdin.end(),
+  }
+}
+
+const PYTHON = `
+import sys, time
+width, height, iterations = map(int, sys.argv[1:4])
+xa, xb, ya, yb, cx, cy = map(float, sys.argv[4:])
+begun = time.perf_counter()
+for y in range(height):
+    zy0 = y * (yb - ya) / (height - 1) + ya
+    for x in range(width):
+        z = complex(x * (xb - xa) / (width - 1) + xa, zy0)
+        c = complex(cx, cy)
+        for i in range(iterations):
+            if abs(z) > 2.0:
+                break
+            z = z * z + c
+print((time.perf_counter() - begun) * 1000)
+`
+
+function pythonMs(): number | null {
+  try {
+    return Number(execFileSync('python3', ['-c', PYTHON, ...numbers(golden)], { encoding: 'utf8' }))
+  } catch {
+    return null
+  }
+}

@@ -4,92 +4,130 @@ import { FaafoError } from '../../events/errors.ts'
 import type { FractalParams } from '../../events/fractal.ts'
 import { openDrawing } from './drawing.ts'
 import { PALETTE, paint } from './julia.ts'
-import { encodePng } from './png.ts'
+import { compressRows, encodePng, type Piece } from './png.ts'
 
-/** Most iterations between two bands: some 20 ms, so that an abort is obeyed at once. */
-const BAND_STEPS = 20_000_000
+/** Most iterations in one go: some 20 ms, so that an abort is obeyed at once. */
+const STEPS_AT_ONCE = 20_000_000
 
 /** Most pixels of a band, unless one row has more; bounds the memory of a render. */
 const BAND_PIXELS = 64 * 1024
 
-/** Rows [y0, y1), one palette index a byte. Empty (y0 = y1) where they are not finished yet. */
-export type Band = { y0: number; y1: number; indices: Uint8Array }
+/** Most iterations that a band may take, about a second, unless one row does; so threads end at about the same time. */
+const BAND_STEPS = 1e9
+
+/** Rows [y0, y1). */
+export type Band = { y0: number; y1: number }
+
+/** The bands of a picture, from top to bottom. They depend on nothing else, so that its file does not either. */
+export function bandsOf({ width, height, iterations }: FractalParams): Band[] {
+  const rows = Math.max(1, Math.floor(Math.min(BAND_PIXELS, BAND_STEPS / iterations) / width))
+  return Array.from({ length: Math.ceil(height / rows) }, (_, k) => ({
+    y0: k * rows,
+    y1: Math.min((k + 1) * rows, height),
+  }))
+}
 
 /**
- * The picture from top to bottom. A band comes after about BAND_STEPS iterations, also within a row, then without
- * rows: whoever drives this may stop between any two. Where the bands are cut never changes a pixel.
+ * Draws a band: yields after every STEPS_AT_ONCE iterations or so, also within a row, and returns its palette indices,
+ * one a byte. `onRows` is told of rows as they are finished.
  */
-export function* renderBands(params: FractalParams): Generator<Band, void> {
-  const { width, height } = params
-  const maxRows = bandRows(params)
+export function* drawBand(
+  params: FractalParams,
+  { y0, y1 }: Band,
+  onRows: (rows: number) => void = () => {},
+): Generator<void, Uint8Array> {
+  const { width } = params
+  const indices = new Uint8Array((y1 - y0) * width)
   const drawing = openDrawing(params)
   try {
-    let left = BAND_STEPS
-    for (let y0 = 0; y0 < height; y0 += maxRows) {
-      const y1 = Math.min(y0 + maxRows, height)
-      const indices = new Uint8Array((y1 - y0) * width)
-      for (let y = y0; y < y1; y += drawing.tileRows) {
-        drawing.begin(y, Math.min(y + drawing.tileRows, y1))
-        for (;;) {
-          left = drawing.run(left)
-          if (left > 0) break
-          yield { y0, y1: y0, indices: indices.subarray(0, 0) }
-          left = BAND_STEPS
-        }
-        indices.set(drawing.indices(), (y - y0) * width)
+    let left = STEPS_AT_ONCE
+    for (let y = y0; y < y1; y += drawing.tileRows) {
+      const end = Math.min(y + drawing.tileRows, y1)
+      drawing.begin(y, end)
+      for (;;) {
+        left = drawing.run(left)
+        if (left > 0) break
+        yield
+        left = STEPS_AT_ONCE
       }
-      yield { y0, y1, indices }
-      left = BAND_STEPS
+      indices.set(drawing.indices(), (y - y0) * width)
+      onRows(end - y)
     }
   } finally {
     drawing.close()
   }
-}
-
-/** Most rows of a band. */
-const bandRows = ({ width, height }: FractalParams): number =>
-  Math.min(height, Math.max(1, Math.floor(BAND_PIXELS / width)))
-
-export type RenderOptions = {
-  /** Asked between bands; true aborts. For threads, where a shared flag says so while the loop is busy. */
-  stop?: () => boolean
-  /** Aborts too; the event loop gets a turn between bands, so that the signal can be given in the same thread. */
-  signal?: AbortSignal
-  /** Told after each band: whole rows rendered so far, of `total`. Never falls, ends at `total`. */
-  onRows?: (done: number, total: number) => void
+  return indices
 }
 
 /** SHA-256 (hex) of the picture's RGB bytes, row-major, top row first. */
 export type Rendered = { pixelChecksum: string }
 
-/**
- * Yields the PNG file of a request piece by piece and returns its pixel checksum (the generator's return value). Memory
- * stays bounded whatever the size of the image. Throws `aborted`.
- */
-export async function* renderPng(
-  params: FractalParams,
-  options: RenderOptions = {},
-): AsyncGenerator<Uint8Array, Rendered> {
-  const { stop, signal, onRows } = options
-  const hash = createHash('sha256')
+/** A band that was drawn and compressed, wherever that was. */
+export type RenderedBand = { indices: Uint8Array; piece: Piece }
 
-  async function* bands(): AsyncGenerator<Uint8Array, void> {
-    const rgb = new Uint8Array(bandRows(params) * params.width * 3)
-    throwIfAborted()
-    for (const { y1, indices } of renderBands(params)) {
-      if (signal) await setImmediate()
-      throwIfAborted()
+/**
+ * Yields the PNG file of a request piece by piece, from its bands in their order, and returns its pixel checksum. A
+ * band is asked for when what came of the one before has been read.
+ */
+export async function* assemblePng(
+  params: FractalParams,
+  bands: AsyncIterable<RenderedBand>,
+): AsyncGenerator<Uint8Array, Rendered> {
+  const hash = createHash('sha256')
+  async function* pieces(): AsyncGenerator<Piece, void> {
+    let rgb = new Uint8Array(0)
+    for await (const { indices, piece } of bands) {
+      if (rgb.length < indices.length * 3) rgb = new Uint8Array(indices.length * 3)
       hash.update(paint(indices, rgb))
-      onRows?.(y1, params.height)
-      if (indices.length > 0) yield indices
+      yield piece
+    }
+  }
+  yield* encodePng({ width: params.width, height: params.height, palette: PALETTE }, pieces())
+  return { pixelChecksum: hash.digest('hex') }
+}
+
+export type RenderOptions = {
+  /** Asked every STEPS_AT_ONCE iterations; true aborts. For threads, where a shared flag says so while the loop is busy. */
+  stop?: () => boolean
+  /** Aborts too; the event loop gets a turn then, so that the signal can be given in the same thread. */
+  signal?: AbortSignal
+  /** Told whole rows rendered so far, of `total`. Never falls, ends at `total`. */
+  onRows?: (done: number, total: number) => void
+}
+
+/**
+ * Yields the PNG file of a request piece by piece and returns its pixel checksum, all in this thread. Memory stays
+ * bounded whatever the size of the image. Throws `aborted`.
+ */
+export function renderPng(params: FractalParams, options: RenderOptions = {}): AsyncGenerator<Uint8Array, Rendered> {
+  const { stop, signal, onRows } = options
+
+  async function* bands(): AsyncGenerator<RenderedBand, void> {
+    let done = 0
+    throwIfAborted()
+    for (const band of bandsOf(params)) {
+      const drawing = drawBand(params, band, (rows) => {
+        done += rows
+        onRows?.(done, params.height)
+      })
+      let step = drawing.next()
+      for (; !step.done; step = drawing.next()) await turn()
+      await turn()
+      yield { indices: step.value, piece: compressRows(params.width, step.value) }
     }
   }
 
-  function throwIfAborted(): void {
-    if (!signal?.aborted && !stop?.()) return
-    throw new FaafoError('aborted', 'cannot render the fractal: it was stopped', { cause: signal?.reason })
+  async function turn(): Promise<void> {
+    if (signal) await setImmediate()
+    throwIfAborted()
   }
 
-  yield* encodePng({ width: params.width, height: params.height, palette: PALETTE }, bands())
-  return { pixelChecksum: hash.digest('hex') }
+  function throwIfAborted(): void {
+    if (signal?.aborted || stop?.()) throw aborted(signal?.reason)
+  }
+
+  return assemblePng(params, bands())
 }
+
+export const aborted = (reason?: unknown) =>
+  new FaafoError('aborted', 'cannot render the fractal: it was stopped', { cause: reason })

@@ -52,7 +52,7 @@ export const renderIsolated: Renderer = async (job, signal) => {
     chunks: chunks(),
     pixelChecksum: () => last.pixelChecksum ?? '',
     rows: () => last.rows,
-    startedAt,
+    startedAt: () => startedAt,
     stop,
   }
 }

@@ -1,11 +1,11 @@
 import process from 'node:process'
 import { fileURLToPath } from 'node:url'
-import { MessageChannel } from 'node:worker_threads'
 import { Piscina } from 'piscina'
 import { type ErrorCode, FaafoError, messageOf } from '../../events/errors.ts'
 import { costOf, type FractalParams } from '../../events/fractal.ts'
-import type { Renderer, Rendering, RenderJob } from './rendering.ts'
-import { type Failure, type LargePicture, type SmallPicture, word } from './thread-main.ts'
+import { aborted, assemblePng, bandsOf } from '../kernel/render.ts'
+import type { Renderer, RenderJob } from './rendering.ts'
+import { type BandJob, type DrawnBand, type Failure, type SmallPicture, word } from './thread-main.ts'
 
 /** A picture of at most so many steps (some 20 ms) and pixels is sent whole, several in one call to a thread. */
 const SMALL = { steps: 2e7, pixels: 2 ** 18 }
@@ -17,7 +17,7 @@ export type RenderPool = {
   close(): Promise<void>
 }
 
-/** So many threads that render; jobs take turns in the order in which they came. */
+/** So many threads that render, whole pictures where they are small, else bands of one. */
 export function createRenderPool(threads: number): RenderPool {
   const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js'
   const pool = new Piscina({
@@ -27,8 +27,9 @@ export function createRenderPool(threads: number): RenderPool {
     ...tsxInThreads(),
   })
   const renderSmall = batches(threads, (jobs) => pool.run(jobs, { name: 'renderSmall' }))
+  const renderLarge = bandwise(threads, (job) => pool.run(job, { name: 'renderBand' }))
   return {
-    render: (job, signal) => (isSmall(job.params) ? renderSmall(job, signal) : renderLarge(pool, job, signal)),
+    render: (job, signal) => (isSmall(job.params) ? renderSmall(job, signal) : renderLarge(job, signal)),
     close: () => pool.destroy(),
   }
 }
@@ -90,7 +91,7 @@ function batches(threads: number, run: (jobs: RenderJob[]) => Promise<(SmallPict
       if (wanted.length === 1) wanted[0]?.refuse(threadLost(error))
       else for (const one of wanted) void runBatch([one])
     } finally {
-      for (const one of batch) if (one.signal.aborted) one.refuse(stopped())
+      for (const one of batch) if (one.signal.aborted) one.refuse(aborted())
       running--
       schedule()
     }
@@ -102,86 +103,102 @@ function batches(threads: number, run: (jobs: RenderJob[]) => Promise<(SmallPict
       schedule()
     })
     if ('error' in picture) throw errorOf(picture)
+    const startedAt = performance.now() - picture.ms
     return {
       chunks: [picture.png],
       pixelChecksum: () => picture.pixelChecksum,
       rows: () => job.params.height,
-      startedAt: performance.now() - picture.ms,
+      startedAt: () => startedAt,
       stop: () => {},
     }
   }
 }
 
-async function renderLarge(pool: Piscina, job: RenderJob, signal: AbortSignal): Promise<Rendering> {
-  if (signal.aborted) throw stopped()
-  const shared = new Int32Array(new SharedArrayBuffer(4 * word.count))
-  const { port1: port, port2 } = new MessageChannel()
-  const arrived: Uint8Array[] = []
-  let picture: LargePicture | undefined
-  let failure: FaafoError | undefined
-  let startedAt: number | undefined
-  let wake = () => {}
-  const change = () =>
-    new Promise<void>((done) => {
-      wake = done
-    })
+/**
+ * Renders large pictures band by band, on all threads. The threads go to the picture that came first, and to the next
+ * one as soon as there are not bands enough left. A picture whose reader is slow waits for it.
+ */
+function bandwise(threads: number, run: (job: BandJob) => Promise<DrawnBand | Failure>): Renderer {
+  /** Gives out one more band, where there is one to be given out now. */
+  const pictures: (() => Promise<unknown> | null)[] = []
+  let running = 0
 
-  const stop = () => {
-    Atomics.store(shared, word.stop, 1)
-    Atomics.notify(shared, word.taken)
-    signal.removeEventListener('abort', stop)
-    port.close()
-  }
-  signal.addEventListener('abort', stop)
-  port.on('message', (chunk: Uint8Array | null) => {
-    if (chunk) arrived.push(chunk)
-    else startedAt = performance.now()
-    wake()
-  })
-  pool.run({ ...job, port: port2, shared }, { name: 'renderLarge', transferList: [port2] }).then(
-    (result: LargePicture | Failure) => {
-      if ('error' in result) failure = errorOf(result)
-      else picture = result
-      wake()
-    },
-    (error) => {
-      failure = signal.aborted ? stopped() : threadLost(error)
-      wake()
-    },
-  )
-
-  async function* chunks(): AsyncGenerator<Uint8Array, void> {
-    for (let taken = 0; taken !== picture?.chunks; ) {
-      if (failure) throw failure
-      const chunk = arrived.shift()
-      if (chunk) {
-        yield chunk
-        taken++
-        Atomics.add(shared, word.taken, 1)
-        Atomics.notify(shared, word.taken)
-      } else {
-        await change()
-      }
+  /** One band more than there are threads, so that none waits while we are busy. */
+  function giveOut(): void {
+    while (running <= threads) {
+      const given = pictures.reduce<Promise<unknown> | null>((found, next) => found ?? next(), null)
+      if (!given) return
+      running++
+      void given.finally(() => {
+        running--
+        giveOut()
+      })
     }
   }
 
-  while (startedAt === undefined && !failure) await change()
-  if (failure) {
-    stop()
-    throw failure
-  }
-  return {
-    chunks: chunks(),
-    pixelChecksum: () => picture?.pixelChecksum ?? '',
-    rows: () => Atomics.load(shared, word.rows),
-    startedAt: startedAt ?? performance.now(),
-    stop,
+  return async ({ uuid, params }, signal) => {
+    if (signal.aborted) throw aborted()
+    const shared = new Int32Array(new SharedArrayBuffer(4 * word.count))
+    const waiting = bandsOf(params)
+    const bandCount = waiting.length
+    const given: Promise<DrawnBand | Failure>[] = []
+    let wake = () => {}
+    let startedAt: number | undefined
+    let pixelChecksum = ''
+
+    function next(): Promise<unknown> | null {
+      const band = given.length <= threads + 1 ? waiting.shift() : undefined
+      if (!band) return null
+      const drawn = run({ uuid, params, band, shared })
+      given.push(drawn)
+      wake()
+      return drawn.catch(() => {}) // its reader is told
+    }
+
+    async function* bands(): AsyncGenerator<DrawnBand, void> {
+      for (let left = bandCount; left > 0; left--) {
+        giveOut()
+        while (given.length === 0 && !signal.aborted) {
+          await new Promise<void>((done) => {
+            wake = done
+          })
+        }
+        const drawn = await given.shift()?.catch((error) => {
+          throw threadLost(error)
+        })
+        if (!drawn || signal.aborted) throw aborted()
+        if ('error' in drawn) throw errorOf(drawn)
+        startedAt ??= drawn.beganAt - performance.timeOrigin
+        yield drawn
+      }
+    }
+
+    async function* chunks(): AsyncGenerator<Uint8Array, void> {
+      const result = yield* assemblePng(params, bands())
+      pixelChecksum = result.pixelChecksum
+    }
+
+    const stop = () => {
+      Atomics.store(shared, word.stop, 1)
+      signal.removeEventListener('abort', stop)
+      wake()
+      const at = pictures.indexOf(next)
+      if (at >= 0) pictures.splice(at, 1)
+    }
+    signal.addEventListener('abort', stop)
+    pictures.push(next)
+    giveOut()
+    return {
+      chunks: chunks(),
+      pixelChecksum: () => pixelChecksum,
+      rows: () => Atomics.load(shared, word.rows),
+      startedAt: () => startedAt ?? performance.now(),
+      stop,
+    }
   }
 }
 
 const errorOf = ({ error }: Failure) => new FaafoError(error.code as ErrorCode, error.message)
-
-const stopped = () => new FaafoError('aborted', 'cannot render the fractal: it was stopped')
 
 const threadLost = (error: unknown) =>
   new FaafoError('render-crashed', `cannot render the fractal: its thread ended (${messageOf(error)})`, {

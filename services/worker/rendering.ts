@@ -3,7 +3,7 @@ import type { FractalParams } from '../../events/fractal.ts'
 
 export type RenderJob = { uuid: string; params: FractalParams }
 
-/** A picture that is being rendered, or is already. */
+/** A picture that is being rendered, waits for its turn, or is ready. */
 export type Rendering = {
   /** The PNG, to be read once. Ends with the render's error: `render-failed`, `render-crashed`, `aborted` … */
   chunks: Iterable<Uint8Array> | AsyncIterable<Uint8Array>
@@ -11,13 +11,13 @@ export type Rendering = {
   pixelChecksum(): string
   /** Whole rows rendered so far. */
   rows(): number
-  /** When it began, as `performance.now()`. */
-  startedAt: number
+  /** When it began, as `performance.now()`. To be asked once `chunks` were read to the end. */
+  startedAt(): number
   /** Ends it, where it has not ended. To be called in any case, since nobody may have read the chunks. */
   stop(): void
 }
 
-/** Resolves once the render has begun: its turn may take a while to come. `signal` stops it at once. */
+/** `signal` stops the render at once. */
 export type Renderer = (job: RenderJob, signal: AbortSignal) => Promise<Rendering>
 
 const renders = channel('faafo:render')

@@ -162,7 +162,7 @@ async function renderAndStore(
       checksum: key,
       pixelChecksum: rendering.pixelChecksum(),
       size,
-      duration: (performance.now() - rendering.startedAt) / 1000,
+      duration: (performance.now() - rendering.startedAt()) / 1000,
       generatedBy: parts.worker,
       imageKey: key,
       kernelVersion: KERNEL_VERSION,

@@ -1,7 +1,7 @@
 import { Buffer } from 'node:buffer'
-import type { MessagePort } from 'node:worker_threads'
 import { isFaafoError, messageOf } from '../../events/errors.ts'
-import { renderPng } from '../kernel/render.ts'
+import { compressRows } from '../kernel/png.ts'
+import { aborted, type Band, drawBand, type RenderedBand, renderPng } from '../kernel/render.ts'
 import { announceRender, type RenderJob } from './rendering.ts'
 
 /*
@@ -12,24 +12,19 @@ import { announceRender, type RenderJob } from './rendering.ts'
 export type Failure = { error: { code: string; message: string } }
 /** `ms`: how long it took. */
 export type SmallPicture = { png: Uint8Array; pixelChecksum: string; ms: number }
-/** `chunks`: how many were sent. */
-export type LargePicture = { chunks: number; pixelChecksum: string }
+/** `beganAt`: Unix milliseconds. */
+export type DrawnBand = RenderedBand & { beganAt: number }
 
-/** Words of the shared memory between a large render and its reader. */
+/** Words of the memory that a large render shares between its threads and whoever asked for it. */
 export const word = {
   /** Not 0: the render is to stop. */
   stop: 0,
   /** Whole rows rendered. */
   rows: 1,
-  /** Chunks that the reader has taken. */
-  taken: 2,
-  count: 3,
+  count: 2,
 } as const
 
-/** Chunks that may be under way to the reader. */
-const WINDOW = 16
-
-export type LargeJob = RenderJob & { port: MessagePort; shared: Int32Array }
+export type BandJob = RenderJob & { band: Band; shared: Int32Array }
 
 /** Renders pictures that are small enough to be sent whole. */
 export async function renderSmall(jobs: readonly RenderJob[]): Promise<(SmallPicture | Failure)[]> {
@@ -50,30 +45,19 @@ async function renderWhole(job: RenderJob): Promise<SmallPicture> {
   return { png, pixelChecksum: next.value.pixelChecksum, ms: performance.now() - startedAt }
 }
 
-/** Renders a picture of any size. Sends null when it begins, then its chunks, at most WINDOW ahead of the reader. */
-export async function renderLarge({ port, shared, uuid, params }: LargeJob): Promise<LargePicture | Failure> {
-  const stop = () => Atomics.load(shared, word.stop) !== 0
+/** Renders one band of a larger picture. */
+export function renderBand({ uuid, params, band, shared }: BandJob): DrawnBand | Failure {
   try {
-    announceRender({ uuid, params })
-    port.postMessage(null)
-    const render = renderPng(params, { stop, onRows: (done) => Atomics.store(shared, word.rows, done) })
-    for (let chunks = 0; ; chunks++) {
-      waitForReader(shared, chunks)
-      const next = await render.next()
-      if (next.done) return { chunks, pixelChecksum: next.value.pixelChecksum }
-      port.postMessage(next.value)
+    const beganAt = performance.timeOrigin + performance.now()
+    if (band.y0 === 0) announceRender({ uuid, params })
+    const drawing = drawBand(params, band, (rows) => Atomics.add(shared, word.rows, rows))
+    for (;;) {
+      if (Atomics.load(shared, word.stop) !== 0) throw aborted()
+      const step = drawing.next()
+      if (step.done) return { beganAt, indices: step.value, piece: compressRows(params.width, step.value) }
     }
   } catch (error) {
     return failureOf(error)
-  }
-}
-
-/** Blocks the thread, which has nothing else to do. */
-function waitForReader(shared: Int32Array, sent: number): void {
-  for (;;) {
-    const taken = Atomics.load(shared, word.taken)
-    if (sent - taken < WINDOW || Atomics.load(shared, word.stop) !== 0) return
-    Atomics.wait(shared, word.taken, taken)
   }
 }
 

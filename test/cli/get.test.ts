@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { pixelChecksumOf } from '../../services/kernel/decode.ts'
-import { encodePng } from '../../services/kernel/png.ts'
+import { compressRows, encodePng } from '../../services/kernel/png.ts'
 import { collect } from '../support/collect.ts'
 import { withTempDir } from '../support/temp.ts'
 import { startProgram } from './run-program.ts'
@@ -13,7 +13,7 @@ import { fractal, json, problem, requested, type Script, withScriptedApi } from 
 
 const { uuid } = fractal()
 const image = { width: 2, height: 2, palette: Uint8Array.of(0, 0, 0, 255, 128, 64) }
-const { bytes: png } = await collect(encodePng(image, [Uint8Array.of(0, 1, 1, 0)]))
+const { bytes: png } = await collect(encodePng(image, [compressRows(2, Uint8Array.of(0, 1, 1, 0))]))
 const whole = fractal({
   width: 2,
   height: 2,

@@ -1,16 +1,26 @@
 import { Buffer } from 'node:buffer'
-import { inflateSync } from 'node:zlib'
+import { deflateSync, inflateSync } from 'node:zlib'
 import fc from 'fast-check'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { isFaafoError } from '../../events/errors.ts'
+import { adler32, joinAdler32 } from '../../services/kernel/adler32.ts'
 import { decodePng, pixelChecksumOf } from '../../services/kernel/decode.ts'
 import { PALETTE, paint } from '../../services/kernel/julia.ts'
-import { encodePng } from '../../services/kernel/png.ts'
+import { compressRows, encodePng, type Piece } from '../../services/kernel/png.ts'
 import { collect } from '../support/collect.ts'
 
-const encode = async (width: number, height: number, bands: Iterable<Uint8Array> | AsyncIterable<Uint8Array>) =>
-  (await collect(encodePng({ width, height, palette: PALETTE }, bands))).bytes
+type Bands = Iterable<Uint8Array> | AsyncIterable<Uint8Array>
+
+async function* piecesOf(width: number, bands: Bands): AsyncGenerator<Piece> {
+  for await (const band of bands) yield compressRows(width, band)
+}
+
+const encodeBands = (width: number, height: number, bands: Bands) =>
+  encodePng({ width, height, palette: PALETTE }, piecesOf(width, bands))
+
+const encode = async (width: number, height: number, bands: Bands) =>
+  (await collect(encodeBands(width, height, bands))).bytes
 
 /** The CRC of the PNG specification, bit by bit. */
 function crcOf(bytes: Uint8Array): number {
@@ -76,7 +86,7 @@ for (const [width, height] of [
 
 test('a picture is the same wherever its rows are split into bands', async () => {
   const width = 300
-  const height = 250 // more pixels than are compressed in one call
+  const height = 250
   const indices = noise(width * height)
   const whole = pixelChecksumOf(await encode(width, height, [indices]))
   await fc.assert(
@@ -89,10 +99,24 @@ test('a picture is the same wherever its rows are split into bands', async () =>
   )
 })
 
+test('joined sums are the sum of all', () => {
+  fc.assert(
+    fc.property(fc.uint8Array({ maxLength: 20_000 }), fc.nat(), (bytes, cut) => {
+      const at = cut % (bytes.length + 1)
+      const [head, tail] = [bytes.subarray(0, at), bytes.subarray(at)]
+      const whole = adler32(bytes)
+      assert.is(joinAdler32(adler32(head), adler32(tail), tail.length), whole)
+      assert.is(whole, deflateSync(bytes).readUInt32BE(deflateSync(bytes).length - 4)) // RFC 1950: it closes the stream
+    }),
+  )
+  const full = new Uint8Array(300_000).fill(255)
+  assert.is(adler32(full), deflateSync(full).readUInt32BE(deflateSync(full).length - 4))
+})
+
 test('every piece owns its buffer, so that it can be handed to another thread', async () => {
   for (const side of [64, 512]) {
     const bands = [noise(side * side)]
-    for await (const piece of encodePng({ width: side, height: side, palette: PALETTE }, bands)) {
+    for await (const piece of encodeBands(side, side, bands)) {
       assert.is(piece.buffer.byteLength, piece.byteLength)
     }
   }
@@ -128,7 +152,7 @@ test('a reader that leaves early ends the bands', async () => {
     }
   }
   let pieces = 0
-  for await (const _ of encodePng({ width: 4096, height: 4096, palette: PALETTE }, bands())) {
+  for await (const _ of encodeBands(4096, 4096, bands())) {
     if (++pieces === 3) break
   }
   for (let turn = 0; !ended && turn < 1000; turn++) await new Promise((resolve) => setImmediate(resolve))
@@ -140,7 +164,7 @@ test('bands are taken no faster than the file is read', async () => {
   function* bands() {
     for (; taken < 4096; taken++) yield noise(4096)
   }
-  const pieces = encodePng({ width: 4096, height: 4096, palette: PALETTE }, bands())
+  const pieces = encodeBands(4096, 4096, bands())
   await pieces.next()
   await pieces.next()
   for (let turn = 0; turn < 200; turn++) await new Promise((resolve) => setImmediate(resolve))

@@ -4,7 +4,7 @@ import * as assert from 'uvu/assert'
 import { isFaafoError } from '../../events/errors.ts'
 import type { FractalParams } from '../../events/fractal.ts'
 
-import { renderBands, renderPng } from '../../services/kernel/render.ts'
+import { type Band, bandsOf, drawBand, renderPng } from '../../services/kernel/render.ts'
 import { collect } from '../support/collect.ts'
 import { drawRows } from '../support/draw-rows.ts'
 
@@ -33,37 +33,53 @@ const endless: FractalParams = {
   cy: 0,
 }
 
+/** A band in one go, and how often it paused. */
+function draw(params: FractalParams, band: Band): { indices: Uint8Array; pauses: number } {
+  const drawing = drawBand(params, band)
+  for (let pauses = 0; ; pauses++) {
+    const step = drawing.next()
+    if (step.done) return { indices: step.value, pauses }
+  }
+}
+
 test('the bands follow each other, are whole rows and make up the picture', () => {
   for (const params of [
     quick,
     { ...quick, width: 3, height: 16_384 },
     { ...quick, width: 16_384, height: 5, iterations: 900 },
+    { ...quick, width: 2, height: 2 },
   ]) {
     let y = 0
-    for (const band of renderBands(params)) {
+    for (const band of bandsOf(params)) {
       assert.is(band.y0, y)
-      assert.is(band.indices.length, (band.y1 - band.y0) * params.width)
-      assert.equal(band.indices, drawRows(params, band.y0, band.y1))
+      assert.ok(band.y1 > band.y0)
+      assert.equal(draw(params, band).indices, drawRows(params, band.y0, band.y1))
       y = band.y1
     }
     assert.is(y, params.height)
   }
 })
 
-test('rows that take longer than a band come out whole all the same', () => {
-  // At most 8 million iterations are run in one go, so that 40 pixels of a million each take several bands.
+test('a band is small where its rows may take long', () => {
+  for (const [params, rows] of [
+    [{ ...quick, width: 1000, iterations: 100 }, 65],
+    [{ ...quick, width: 1000, iterations: 100_000 }, 10],
+    [{ ...quick, width: 10_000, iterations: 1_000_000 }, 1],
+  ] as const) {
+    const [first] = bandsOf(params)
+    assert.equal(first, { y0: 0, y1: rows })
+  }
+})
+
+test('a row that takes long pauses within itself, and comes out right all the same', () => {
+  // At most 8 million iterations are run in one go, so that 20 pixels of a million each take several.
   for (const params of [
     { ...endless, width: 20, height: 4 },
-    { ...endless, cx: -2.1, width: 9, height: 3, xa: 2, xb: 3 }, // not for SIMD
+    { ...endless, cx: -2.1, cy: 0.001, width: 9, height: 3, xa: 1.9, xb: 2 }, // not for SIMD
   ]) {
-    const bands = [...renderBands(params)]
-    const whole = bands.filter((band) => band.y1 > band.y0)
-    assert.equal(
-      whole.map(({ y0, y1 }) => [y0, y1]),
-      [[0, params.height]],
-    )
-    assert.equal(whole[0]?.indices, drawRows(params, 0, params.height))
-    if (params.cx === endless.cx) assert.ok(bands.length > 3, `${bands.length} bands`)
+    const { indices, pauses } = draw(params, { y0: 0, y1: params.height })
+    assert.equal(indices, drawRows(params, 0, params.height))
+    if (params.cx === endless.cx) assert.ok(pauses >= 2, `${pauses} pauses`)
   }
 })
 

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import { setImmediate } from 'node:timers/promises'
 import { FaafoError } from '../../events/errors.ts'
 import type { FractalParams } from '../../events/fractal.ts'
+import { type RenderJob, textsAfter, textsBefore } from './description.ts'
 import { openDrawing } from './drawing.ts'
 import { PALETTE, paint } from './julia.ts'
 import { compressRows, encodePng, type Piece } from './png.ts'
@@ -70,9 +71,10 @@ export type RenderedBand = { indices: Uint8Array; piece: Piece }
  * band is asked for when what came of the one before has been read.
  */
 export async function* assemblePng(
-  params: FractalParams,
+  job: RenderJob,
   bands: AsyncIterable<RenderedBand>,
 ): AsyncGenerator<Uint8Array, Rendered> {
+  const { width, height } = job.params
   const hash = createHash('sha256')
   async function* pieces(): AsyncGenerator<Piece, void> {
     let rgb = new Uint8Array(0)
@@ -82,8 +84,12 @@ export async function* assemblePng(
       yield piece
     }
   }
-  yield* encodePng({ width: params.width, height: params.height, palette: PALETTE }, pieces())
-  return { pixelChecksum: hash.digest('hex') }
+  let pixelChecksum = ''
+  yield* encodePng({ width, height, palette: PALETTE, texts: textsBefore(job) }, pieces(), () => {
+    pixelChecksum = hash.digest('hex')
+    return textsAfter(pixelChecksum)
+  })
+  return { pixelChecksum }
 }
 
 export type RenderOptions = {
@@ -99,7 +105,8 @@ export type RenderOptions = {
  * Yields the PNG file of a request piece by piece and returns its pixel checksum, all in this thread. Memory stays
  * bounded whatever the size of the image. Throws `aborted`.
  */
-export function renderPng(params: FractalParams, options: RenderOptions = {}): AsyncGenerator<Uint8Array, Rendered> {
+export function renderPng(job: RenderJob, options: RenderOptions = {}): AsyncGenerator<Uint8Array, Rendered> {
+  const { params } = job
   const { stop, signal, onRows } = options
 
   async function* bands(): AsyncGenerator<RenderedBand, void> {
@@ -126,7 +133,7 @@ export function renderPng(params: FractalParams, options: RenderOptions = {}): A
     if (signal?.aborted || stop?.()) throw aborted(signal?.reason)
   }
 
-  return assemblePng(params, bands())
+  return assemblePng(job, bands())
 }
 
 export const aborted = (reason?: unknown) =>

@@ -2,8 +2,9 @@ import { once } from 'node:events'
 import process from 'node:process'
 import { createInterface } from 'node:readline'
 import { isFaafoError, messageOf } from '../../events/errors.ts'
+import type { RenderJob } from '../kernel/description.ts'
 import { renderPng } from '../kernel/render.ts'
-import { announceRender, type RenderJob } from './rendering.ts'
+import { announceRender } from './rendering.ts'
 
 /*
  * Renders one picture in a process of its own (isolated.ts starts it):
@@ -27,7 +28,7 @@ async function render(job: RenderJob): Promise<void> {
     report({ rows })
   }
   // A signal, though it never fires, gives the event loop its turn between bands: so the input's end is heard.
-  const picture = renderPng(job.params, { signal: new AbortController().signal, onRows })
+  const picture = renderPng(job, { signal: new AbortController().signal, onRows })
   let next = await picture.next()
   for (; !next.done; next = await picture.next()) {
     if (!process.stdout.write(next.value)) await once(process.stdout, 'drain')

@@ -3,8 +3,9 @@ import { fileURLToPath } from 'node:url'
 import { Piscina } from 'piscina'
 import { type ErrorCode, FaafoError, messageOf } from '../../events/errors.ts'
 import { costOf, type FractalParams } from '../../events/fractal.ts'
+import type { RenderJob } from '../kernel/description.ts'
 import { aborted, assemblePng, bandsOf } from '../kernel/render.ts'
-import type { Renderer, RenderJob } from './rendering.ts'
+import type { Renderer } from './rendering.ts'
 import { type BandJob, type DrawnBand, type Failure, type SmallPicture, word } from './thread-main.ts'
 
 /** A picture of at most so many steps (some 20 ms) and pixels is sent whole, several in one call to a thread. */
@@ -174,7 +175,7 @@ function bandwise(threads: number, run: (job: BandJob) => Promise<DrawnBand | Fa
     }
 
     async function* chunks(): AsyncGenerator<Uint8Array, void> {
-      const result = yield* assemblePng(params, bands())
+      const result = yield* assemblePng({ uuid, params }, bands())
       pixelChecksum = result.pixelChecksum
     }
 

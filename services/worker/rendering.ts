@@ -1,7 +1,5 @@
 import { channel } from 'node:diagnostics_channel'
-import type { FractalParams } from '../../events/fractal.ts'
-
-export type RenderJob = { uuid: string; params: FractalParams }
+import type { RenderJob } from '../kernel/description.ts'
 
 /** A picture that is being rendered, waits for its turn, or is ready. */
 export type Rendering = {

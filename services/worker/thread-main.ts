@@ -1,8 +1,9 @@
 import { Buffer } from 'node:buffer'
 import { isFaafoError, messageOf } from '../../events/errors.ts'
+import type { RenderJob } from '../kernel/description.ts'
 import { compressRows } from '../kernel/png.ts'
 import { aborted, type Band, drawBand, type RenderedBand, renderPng } from '../kernel/render.ts'
-import { announceRender, type RenderJob } from './rendering.ts'
+import { announceRender } from './rendering.ts'
 
 /*
  * What runs in a render thread. A render's error is an answer here: a call that is rejected means that the thread
@@ -36,7 +37,7 @@ export async function renderSmall(jobs: readonly RenderJob[]): Promise<(SmallPic
 async function renderWhole(job: RenderJob): Promise<SmallPicture> {
   announceRender(job)
   const startedAt = performance.now()
-  const render = renderPng(job.params)
+  const render = renderPng(job)
   const chunks: Uint8Array[] = []
   let next = await render.next()
   for (; !next.done; next = await render.next()) chunks.push(next.value)

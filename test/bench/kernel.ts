@@ -31,7 +31,7 @@ export const kernel: Suite = {
       const ways: Record<string, () => unknown> = {
         kernel: drawn(openDrawing),
         'plain TypeScript': drawn(plainDrawing),
-        PNG: () => collect(renderPng(golden)),
+        PNG: () => collect(renderPng({ uuid: null, params: golden })),
       }
       const c = compileReference(dir)
       if (c) {

@@ -30,7 +30,7 @@ export const latency: Suite = {
         const elapsed = performance.now() - sentAt
         await answer.body?.cancel()
         const drawnAt = performance.now()
-        await collect(renderPng(request(SIDE)))
+        await collect(renderPng({ uuid: null, params: request(SIDE) }))
         if (round < 0) continue // the first ones warm up
         samples.push(elapsed)
         drawing.push(performance.now() - drawnAt)

@@ -65,6 +65,6 @@ const batchOf = (batch: number) =>
 async function drawRate(): Promise<number> {
   const until = performance.now() + 2_000
   let count = 0
-  for (; performance.now() < until; count++) await collect(renderPng(request(SIDE)))
+  for (; performance.now() < until; count++) await collect(renderPng({ uuid: null, params: request(SIDE) }))
   return count / 2
 }

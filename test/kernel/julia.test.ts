@@ -36,7 +36,7 @@ for (const vector of vectors) {
   }
 
   test(`the golden picture ${name} survives its PNG`, async () => {
-    const { bytes, result } = await collect(renderPng(vector))
+    const { bytes, result } = await collect(renderPng({ uuid: null, params: vector }))
     assert.is(result.pixelChecksum, vector.rgb_sha256)
     assert.is(pixelChecksumOf(bytes), vector.rgb_sha256)
     const { width, height, rgb } = decodePng(bytes)

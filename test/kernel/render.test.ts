@@ -86,12 +86,15 @@ test('a row that takes long pauses within itself, and comes out right all the sa
 test('progress never falls and ends at the last row', async () => {
   const seen: number[] = []
   await collect(
-    renderPng(quick, {
-      onRows: (done, total) => {
-        assert.is(total, quick.height)
-        seen.push(done)
+    renderPng(
+      { uuid: null, params: quick },
+      {
+        onRows: (done, total) => {
+          assert.is(total, quick.height)
+          seen.push(done)
+        },
       },
-    }),
+    ),
   )
   assert.ok(seen.length > 3)
   assert.equal(
@@ -104,7 +107,10 @@ test('progress never falls and ends at the last row', async () => {
 test('a stop in the middle of an endless row is obeyed', async () => {
   let asked = 0
   let rows = 0
-  const render = renderPng(endless, { stop: () => ++asked > 3, onRows: (done) => (rows = done) })
+  const render = renderPng(
+    { uuid: null, params: endless },
+    { stop: () => ++asked > 3, onRows: (done) => (rows = done) },
+  )
   const error = await collect(render).catch((e) => e)
   assert.ok(isFaafoError(error, 'aborted'), String(error))
   assert.is(asked, 4)
@@ -114,16 +120,16 @@ test('a stop in the middle of an endless row is obeyed', async () => {
 test('a stop is obeyed where whole rows are ready, too', async () => {
   let rows = 0
   const params = { ...quick, height: 10_000 }
-  const error = await collect(renderPng(params, { stop: () => rows > 1000, onRows: (done) => (rows = done) })).catch(
-    (e) => e,
-  )
+  const error = await collect(
+    renderPng({ uuid: null, params: params }, { stop: () => rows > 1000, onRows: (done) => (rows = done) }),
+  ).catch((e) => e)
   assert.ok(isFaafoError(error, 'aborted'), String(error))
   assert.ok(rows < 1200, `${rows} rows were rendered`)
 })
 
 test('an abort signal given in the same thread stops an endless render', async () => {
   const abort = new AbortController()
-  const render = collect(renderPng(endless, { signal: abort.signal })).catch((e) => e)
+  const render = collect(renderPng({ uuid: null, params: endless }, { signal: abort.signal })).catch((e) => e)
   setImmediate(() => abort.abort(new Error('enough')))
   const error = await render
   assert.ok(isFaafoError(error, 'aborted'), String(error))
@@ -131,13 +137,15 @@ test('an abort signal given in the same thread stops an endless render', async (
 })
 
 test('a render that was stopped before it began does nothing', async () => {
-  const error = await collect(renderPng(endless, { signal: AbortSignal.abort() })).catch((e) => e)
+  const error = await collect(renderPng({ uuid: null, params: endless }, { signal: AbortSignal.abort() })).catch(
+    (e) => e,
+  )
   assert.ok(isFaafoError(error, 'aborted'), String(error))
 })
 
 test('the same request gives the same file', async () => {
-  const first = await collect(renderPng(quick))
-  const second = await collect(renderPng(quick))
+  const first = await collect(renderPng({ uuid: null, params: quick }))
+  const second = await collect(renderPng({ uuid: null, params: quick }))
   assert.ok(first.bytes.equals(second.bytes))
   assert.is(first.result.pixelChecksum, second.result.pixelChecksum)
 })
@@ -153,7 +161,7 @@ test('memory does not grow with the picture', async () => {
     buffers = Math.max(buffers, now.arrayBuffers - before.arrayBuffers)
     resident = Math.max(resident, now.rss - before.rss)
   }
-  for await (const piece of renderPng(params, { onRows })) assert.ok(piece.length < 1024 * 1024)
+  for await (const piece of renderPng({ uuid: null, params: params }, { onRows })) assert.ok(piece.length < 1024 * 1024)
   assert.ok(buffers < 48 * 2 ** 20, `${Math.round(buffers / 2 ** 20)} MiB of buffers`)
   assert.ok(resident < 128 * 2 ** 20, `${Math.round(resident / 2 ** 20)} MiB resident`)
 })

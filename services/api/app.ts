@@ -7,6 +7,7 @@ import type { Api, ApiOptions } from './api.ts'
 import { postBatch } from './batch.ts'
 import { deleteFractal, postCancel, postRetry } from './commands.ts'
 import { getDocsFile, getProblem } from './docs.ts'
+import { postEstimate } from './estimate.ts'
 import { createFreshness } from './freshness.ts'
 import { guard } from './guard.ts'
 import { getHealth, getReady } from './health.ts'
@@ -58,6 +59,7 @@ export function createApi(options: ApiOptions): Hono {
   app.post('/v1/fractal/:uuid/cancel', (c) => postCancel(api, c))
   app.post('/v1/fractal/:uuid/retry', (c) => postRetry(api, c))
   app.post('/v1/batch', (c) => postBatch(api, c))
+  app.post('/v1/estimate', (c) => postEstimate(api, c))
   app.get('/v1/status', (c) => getStatus(api, c))
   app.get('/fractal/:uuid', (c) => getImage(api, c))
 

@@ -5,6 +5,7 @@ import { VERSION } from '../platform/identity.ts'
 import {
   batchAnswerSchema,
   batchSchema,
+  estimateSchema,
   fractalObjectSchema,
   fractalPageSchema,
   keysetPageSchema,
@@ -177,6 +178,16 @@ const routes: RouteConfig[] = [
       200: json('an answer for each item, in their order', batchAnswerSchema),
       ...problems(400, 403, 413, 415, 503, 507),
     },
+  },
+  {
+    method: 'post',
+    path: '/v1/estimate',
+    tags: ['Fractals'],
+    summary: 'How much work a fractal would be',
+    description:
+      'Records nothing. Takes what `POST /v1/fractal` takes (the uuid means nothing), over the budget as well. Where no constant is given one is chosen; request the fractal with the one in the answer to have that very picture.',
+    request: { body: { content: { 'application/json': { schema: fractalRequestSchema } } } },
+    responses: { 200: json('the estimate', estimateSchema), ...problems(400, 403, 413, 415) },
   },
   plain('/v1/status', 'Queue, workers and projection', json('as far as it can be told just now', statusSchema)),
   plain('/healthz', 'Whether this process answers', json('it does', z.object({ status: z.literal('ok') }))),

@@ -3,7 +3,7 @@ import { v5, v7 } from 'uuid'
 import { cursorOf } from '../../events/cursor.ts'
 import { FaafoError } from '../../events/errors.ts'
 import type { RecordedEvent } from '../../events/events.ts'
-import { type FractalRequest, hashRequest, parseFractalRequest } from '../../events/fractal.ts'
+import { type FractalParams, type FractalRequest, hashRequest, parseFractalRequest } from '../../events/fractal.ts'
 import { type Command, decide, type Fractal, fold, isFractal } from '../../events/task.ts'
 import { chooseConstant } from '../kernel/constant.ts'
 import type { Api } from './api.ts'
@@ -12,7 +12,7 @@ import { shown } from './object.ts'
 import { traceOf } from './trace.ts'
 import { append, type Links, writing } from './writing.ts'
 
-const MAX_BODY_BYTES = 64 * 1024
+export const MAX_BODY_BYTES = 64 * 1024
 /** Namespace of the uuids that idempotency keys lead to (v5). It never changes: the log's slots are the memory. */
 const KEY_NAMESPACE = '6d0a8a1e-1a4e-5b0c-9a83-6f0f5d4d2c11'
 /** Whose keys they are, until callers have names. */
@@ -77,11 +77,10 @@ type RequestCommand = Extract<Command, { type: 'request' }>
 
 /** Fills in what the caller left to us. */
 function commandOf(api: Api, request: FractalRequest, { key, index }: RequestOptions): RequestCommand {
-  const { uuid: given, cx, cy, ...rest } = request
+  const { uuid: given, cx, cy } = request
   const chosen: string[] = []
   if (given === undefined && key === null) chosen.push('uuid')
   if (cx === undefined || cy === undefined) chosen.push('cx', 'cy')
-  const constant = cx === undefined || cy === undefined ? chooseConstant(rest, api.random) : { cx, cy }
   const uuid = key === null ? (given ?? v7()) : v5(JSON.stringify([CALLER, key, index]), KEY_NAMESPACE)
   if (given !== undefined && given !== uuid) {
     throw new FaafoError(
@@ -89,7 +88,14 @@ function commandOf(api: Api, request: FractalRequest, { key, index }: RequestOpt
       `cannot request fractal '${given}': the uuid of this Idempotency-Key is '${uuid}'; leave one of them out`,
     )
   }
-  return { type: 'request', fractal: uuid, params: { ...rest, ...constant }, chosen, requestHash: hashRequest(request) }
+  return { type: 'request', fractal: uuid, params: paramsOf(api, request), chosen, requestHash: hashRequest(request) }
+}
+
+/** What decides the pixels; c is chosen where the caller left it to us. */
+export function paramsOf({ random }: Pick<Api, 'random'>, request: FractalRequest): FractalParams {
+  const { uuid: _, cx, cy, ...rest } = request
+  const constant = cx === undefined || cy === undefined ? chooseConstant(rest, random) : { cx, cy }
+  return { ...rest, ...constant }
 }
 
 function requestedBy(command: RequestCommand) {

@@ -99,6 +99,25 @@ export type BatchItem = z.output<typeof batchItemSchema>
 export const batchAnswerSchema = z.object({ items: z.array(batchItemSchema) }).meta({ id: 'BatchAnswer' })
 export type BatchAnswer = z.output<typeof batchAnswerSchema>
 
+export const estimateSchema = z
+  .object({
+    iterations: z.int().meta({
+      description:
+        'expected iterations of all pixels together, from a sample; pixels that never escape count with all of theirs',
+    }),
+    worst_case: z.int().meta({ description: 'width × height × iterations: what the budget is held against' }),
+    within_budget: z.boolean().meta({ description: 'false: this installation would refuse the request' }),
+    seconds: z
+      .number()
+      .nullable()
+      .meta({ description: 'of all threads that are there for it just now, once it is its turn; null where none is' }),
+    threads: z.int().meta({ description: 'of the workers heard of lately, blocked ones apart' }),
+    cx: z.number().meta({ description: 'of the picture that was estimated: chosen, where none was given' }),
+    cy: z.number(),
+  })
+  .meta({ id: 'Estimate' })
+export type Estimate = z.output<typeof estimateSchema>
+
 export const MOST_BATCH_ITEMS = 1_000
 export const batchSchema = z.array(fractalRequestSchema).max(MOST_BATCH_ITEMS)
 

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { FaafoError, isFaafoError } from '../../events/errors.ts'
 import type { FractalRequest } from '../../events/fractal.ts'
-import type { BatchAnswer, FractalObject, FractalPage, KeysetPage, Ready, Status } from '../api/schemas.ts'
+import type { BatchAnswer, Estimate, FractalObject, FractalPage, KeysetPage, Ready, Status } from '../api/schemas.ts'
 import { type ClientOptions, createTransport } from './transport.ts'
 import { isFinished, watchFractals } from './watch.ts'
 
@@ -14,7 +14,17 @@ import { isFinished, watchFractals } from './watch.ts'
  *   if (fractal.status === 'completed') await writeFile('fractal.png', await (await client.image(uuid)).bytes())
  */
 
-export type { BatchAnswer, ClientOptions, FractalObject, FractalPage, FractalRequest, KeysetPage, Ready, Status }
+export type {
+  BatchAnswer,
+  ClientOptions,
+  Estimate,
+  FractalObject,
+  FractalPage,
+  FractalRequest,
+  KeysetPage,
+  Ready,
+  Status,
+}
 export { FaafoError, isFaafoError }
 
 /** Field, operator and value of one condition, as in `{ name: 'status', op: '==', val: 'completed' }`. */
@@ -54,6 +64,8 @@ export type Client = {
   request(fractal: FractalRequest, options?: Cancellable & { idempotencyKey?: string }): Promise<FractalObject>
   /** Up to 1,000 at once; an answer for each, in the order of the requests. */
   batch(fractals: readonly FractalRequest[], options?: Cancellable & { idempotencyKey?: string }): Promise<BatchAnswer>
+  /** How much work a fractal would be, also where the budget refuses it. Nothing is recorded. */
+  estimate(fractal: FractalRequest, options?: Cancellable): Promise<Estimate>
   /** Throws `not-found`, or `removed` once it was deleted. */
   get(uuid: string, options?: Cancellable): Promise<FractalObject>
   /** 10 to a page by default; `resultsPerPage` −1 means all. */
@@ -109,6 +121,9 @@ export function createClient(options: ClientOptions): Client {
       const headers = keyHeader(idempotencyKey)
       return json({ action: 'request fractals', method: 'POST', path: ['v1', 'batch'], body, headers, signal })
     },
+
+    estimate: (body, { signal } = {}) =>
+      json({ action: 'estimate a fractal', method: 'POST', path: ['v1', 'estimate'], body, signal }),
 
     get: (uuid, { signal } = {}) => json({ action: `get fractal '${uuid}'`, path: fractal(uuid), signal }),
 

@@ -1,16 +1,17 @@
 import { randomUUID } from 'node:crypto'
-import type { Command } from 'commander'
+import { type Command, Option } from 'commander'
 import { isFaafoError } from '../../events/errors.ts'
 import type { FractalRequest } from '../../events/fractal.ts'
 import type { FractalObject } from './client.ts'
 import { addOutputOption, type OutputOption } from './output.ts'
-import type { Plan } from './random-request.ts'
+import type { Parameter, Plan } from './random-request.ts'
 import { advising, inSession, parseUuid, type Session, type Surroundings, usageError } from './session.ts'
 
 /** Requests that are on their way at the same time. */
 const LANES = 8
 
-const whats: [name: string, what: string, bounds: string][] = [
+/** What a picture is made of, and how many of them. */
+const whats: [name: Parameter, what: string, bounds: string][] = [
   ['height', 'pixels', '256 to 1024'],
   ['width', 'pixels', '256 to 1024'],
   ['iterations', 'iterations per pixel', '128 to 512'],
@@ -21,7 +22,23 @@ const whats: [name: string, what: string, bounds: string][] = [
   ['tasks', 'how many fractals', '1 to 10'],
 ]
 
-type Options = OutputOption & { wait?: boolean } & Record<string, string | boolean | undefined>
+type Options = OutputOption & { wait?: boolean; like?: string; dryRun?: boolean } & OptionValues
+
+export type OptionValues = Record<string, string | boolean | undefined>
+
+/** The options that say what is drawn at random and what is not, each but those of `without`. */
+export function addParameterOptions(command: Command, ...without: Parameter[]): Command {
+  const offered = whats.filter(([name]) => !without.includes(name))
+  for (const [name, what, bounds] of offered) command.option(`--${name} <n>`, `${what} (default: random, ${bounds})`)
+  command
+    .option('--cx <n>', 'real part of the Julia constant; with --cy (default: one that makes a picture)')
+    .option('--cy <n>', 'imaginary part of the Julia constant; with --cx')
+  for (const [name] of offered) {
+    command.option(`--min-${name} <n>`, `lower bound where ${name} is random`)
+    command.option(`--max-${name} <n>`, `upper bound where ${name} is random`)
+  }
+  return command
+}
 
 export function addCreate(program: Command, surroundings: Surroundings): void {
   const command = program
@@ -30,17 +47,11 @@ export function addCreate(program: Command, surroundings: Surroundings): void {
     .description(
       'Requests fractals. What is not given is drawn at random for each of them, between --min-X and --max-X.\nPrints the uuids; with --wait the table of the fractals once they are finished.',
     )
-  for (const [name, what, bounds] of whats) command.option(`--${name} <n>`, `${what} (default: random, ${bounds})`)
-  command
-    .option('--cx <n>', 'real part of the Julia constant; with --cy (default: chosen by the api)')
-    .option('--cy <n>', 'imaginary part of the Julia constant; with --cx')
-  for (const [name] of whats) {
-    command.option(`--min-${name} <n>`, `lower bound where ${name} is random`)
-    command.option(`--max-${name} <n>`, `upper bound where ${name} is random`)
-  }
-  command
+  addParameterOptions(command)
+    .option('--like <file>', 'request what this picture of ours shows, but for what else is given')
     .option('--uuid <uuid>', 'request one fractal of this uuid; doing so again changes nothing')
     .option('--wait', 'wait until all are finished; exit code 1 where one failed')
+    .addOption(new Option('--dry-run', 'create nothing: print how much work it would be').conflicts('wait'))
   addOutputOption(command)
     .addHelpText(
       'after',
@@ -48,20 +59,31 @@ export function addCreate(program: Command, surroundings: Surroundings): void {
 Examples:
   $ faafo create                                    1 to 10 random fractals
   $ faafo create --tasks 3 --wait                   three, with progress, until they are finished
+  $ faafo create --tasks 3 --dry-run                how much work three would be
   $ faafo create --height 9999 --width 9999 --tasks 5
   $ faafo create --tasks 1 --xa -1.5 --xb 1.5 --cx -0.8 --cy 0.156
-  $ faafo create --min-iterations 1000 --max-iterations 5000`,
+  $ faafo create --min-iterations 1000 --max-iterations 5000
+  $ faafo create --like fractal.png --width 4096 --height 4096`,
     )
     .action((options: Options, self: Command) => inSession(self, surroundings, (session) => create(session, options)))
 }
 
 async function create(session: Session, options: Options): Promise<void> {
   const { drawRequest, drawTasks, planOf } = await import('./random-request.ts')
-  const { uuid: given, ...texts } = optionTexts(options)
+  const { uuid: given, like, ...texts } = optionTexts(options)
   const uuid = given === undefined ? undefined : parseUuid(given)
-  const plan = orUsageError(() => planOf(uuid ? { tasks: '1', ...texts } : texts))
+  const model = like === undefined ? {} : withoutGiven(await parametersLike(like), texts)
+  const plan = orUsageError(() => planOf({ ...model, ...(uuid && { tasks: '1' }), ...texts }))
   const tasks = drawTasks(plan, Math.random)
   if (uuid && tasks > 1) throw usageError(`cannot create ${tasks} fractals of one --uuid: expected --tasks 1`)
+  if (options.dryRun) {
+    const { estimateAll } = await import('./dry-run.ts')
+    return estimateAll(
+      session,
+      options,
+      Array.from({ length: tasks }, () => drawRequest(plan, Math.random)),
+    )
+  }
   session.say(`generating ${tasks} task(s)`)
   const requests = Array.from({ length: tasks }, () => ({
     ...drawRequest(plan, Math.random),
@@ -126,14 +148,14 @@ const commandOf = ({ uuid, ...request }: Request): string =>
 async function waitForAll(session: Session, known: Map<string, FractalObject>): Promise<void> {
   const { client, env, signal, stderr } = session
   const removed: string[] = []
-  const { createProgressReport } = await import('./progress-report.ts')
+  const { createProgressReport, summaryOf } = await import('./progress-report.ts')
   const report = createProgressReport(stderr, env.TERM)
   try {
     for await (const sighting of client.watch(known.keys(), { signal })) {
       for (const fractal of sighting.objects) known.set(fractal.uuid, fractal)
       for (const uuid of sighting.removed) known.delete(uuid)
       removed.push(...sighting.removed)
-      report.update([...known.values()], removed.length)
+      report.update(summaryOf([...known.values()], removed.length))
     }
   } finally {
     report.stop()
@@ -146,8 +168,23 @@ async function waitForAll(session: Session, known: Map<string, FractalObject>): 
   }
 }
 
+/** One task of what the picture in a file shows, as option values. */
+async function parametersLike(file: string): Promise<Record<string, string>> {
+  const { readPicture, requestIn } = await import('./picture-file.ts')
+  const params = requestIn(await readPicture(file))
+  return Object.fromEntries(Object.entries({ ...params, tasks: 1 }).map(([name, value]) => [name, String(value)]))
+}
+
+/** Those of `model` for which `given` has neither a value nor a bound. */
+const withoutGiven = (model: Record<string, string>, given: Record<string, string>): Record<string, string> =>
+  Object.fromEntries(
+    Object.entries(model).filter(
+      ([name]) => ![name, `min-${name}`, `max-${name}`].some((option) => Object.hasOwn(given, option)),
+    ),
+  )
+
 /** Commander's camel case back to the names as they are typed. */
-function optionTexts(options: Options): Record<string, string> {
+export function optionTexts(options: OptionValues): Record<string, string> {
   const texts: Record<string, string> = {}
   for (const [name, value] of Object.entries(options)) {
     if (typeof value === 'string') texts[name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)] = value
@@ -155,7 +192,8 @@ function optionTexts(options: Options): Record<string, string> {
   return texts
 }
 
-function orUsageError(plan: () => Plan): Plan {
+/** A plan whose wrong values are a wrong command line. */
+export function orUsageError(plan: () => Plan): Plan {
   try {
     return plan()
   } catch (error) {

@@ -1,11 +1,9 @@
 import { createHash } from 'node:crypto'
-import { open, readFile, readlink, realpath, rename, rm, stat } from 'node:fs/promises'
-import { basename, dirname, join, resolve } from 'node:path'
-import process from 'node:process'
+import { readFile } from 'node:fs/promises'
 import type { Command } from 'commander'
 import { FaafoError } from '../../events/errors.ts'
 import type { FractalObject } from './client.ts'
-import { reasonOf } from './output.ts'
+import { writeOutput } from './output-file.ts'
 import { about, advising, inSession, parseUuid, type Session, type Surroundings, usageError } from './session.ts'
 
 /** Images of more pixels are not decoded unasked; decoding takes about 6 bytes of memory a pixel. */
@@ -56,29 +54,9 @@ async function get(session: Session, uuid: string, { outputFile, checkPixels }: 
     return
   }
   const file = outputFile ?? `${uuid}.png`
-  const found = await stat(file).catch(() => null)
-  if (found?.isDirectory()) throw unwritable(file, 'it is a folder')
-  if (found && !found.isFile()) {
-    // A device or a pipe: it is written to, never replaced.
-    await writeAll(file, 'w', pieces).catch((error) => {
-      throw error instanceof FaafoError ? error : unwritable(file, reasonOf(error), error)
-    })
-    return
-  }
-  const target = await targetOf(file)
-  const draft = join(dirname(target), `.${basename(target)}.${process.pid}.part`)
-  try {
-    await writeAll(draft, 'wx', pieces).catch((error) => {
-      if (error instanceof FaafoError) throw error
-      throw unwritable(file, error.code === 'ENOENT' ? `there is no folder ${dirname(target)}` : reasonOf(error), error)
-    })
+  await writeOutput(file, pieces, async (draft) => {
     if (wantsPixels(fractal, checkPixels, session)) await checkPixelsOf(draft, fractal)
-    await rename(draft, target).catch((error) => {
-      throw unwritable(file, reasonOf(error), error)
-    })
-  } finally {
-    await rm(draft, { force: true }).catch(() => {})
-  }
+  })
   session.say(`wrote ${file} (${fractal.size} bytes)`)
 }
 
@@ -105,24 +83,6 @@ async function* verified(stream: ReadableStream<Uint8Array>, fractal: FractalObj
   }
 }
 
-/** The file behind a symbolic link, which is not to be replaced; it may be still to come. */
-const targetOf = (file: string): Promise<string> =>
-  realpath(file).catch(() =>
-    readlink(file).then(
-      (link) => resolve(dirname(file), link),
-      () => file,
-    ),
-  )
-
-async function writeAll(file: string, flag: 'w' | 'wx', pieces: AsyncIterable<Uint8Array>): Promise<void> {
-  const handle = await open(file, flag)
-  try {
-    for await (const piece of pieces) await handle.writeFile(piece)
-  } finally {
-    await handle.close()
-  }
-}
-
 function wantsPixels({ width, height }: FractalObject, asked: boolean | undefined, session: Session): boolean {
   if (asked !== undefined) return asked
   const few = width * height <= UNASKED_PIXELS
@@ -139,6 +99,3 @@ async function checkPixelsOf(file: string, { uuid, pixel_checksum }: FractalObje
     )
   }
 }
-
-const unwritable = (file: string, reason: string, cause?: unknown) =>
-  new FaafoError('storage-unavailable', `cannot write ${file}: ${reason}`, { cause })

@@ -1,13 +1,17 @@
 import { Command, CommanderError } from 'commander'
+import { addBench } from './bench.ts'
 import { addCreate } from './create.ts'
 import { addGet } from './get.ts'
+import { addInspect } from './inspect.ts'
 import { addLifecycle } from './lifecycle.ts'
 import { addList } from './list.ts'
+import { addRender } from './render.ts'
 import { addReplay } from './replay.ts'
 import { addServices } from './services.ts'
 import { DEFAULT_ENDPOINT, errorText, exitCodeOf, type Surroundings } from './session.ts'
 import { addShow } from './show.ts'
 import { addStatus } from './status.ts'
+import { addVerify } from './verify.ts'
 
 /** Runs the command line with these arguments, the program's name apart; resolves to the exit code. */
 export async function runProgram(args: readonly string[], surroundings: Surroundings): Promise<number> {
@@ -70,8 +74,12 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 the api cannot be reached.`,
   addList(program, surroundings)
   addShow(program, surroundings)
   addGet(program, surroundings)
+  addRender(program, surroundings)
+  addInspect(program, surroundings)
+  addVerify(program, surroundings)
   addLifecycle(program, surroundings)
   addStatus(program, surroundings)
+  addBench(program, surroundings)
   program.commandsGroup('Services:')
   addServices(program, surroundings)
   addReplay(program, surroundings)

@@ -3,9 +3,11 @@ import { SingleBar } from 'cli-progress'
 import type { FractalObject } from './client.ts'
 import { isFinished } from './watch.ts'
 
+/** `share`: of the work that is done, 0 to 1. `over`: nothing more will happen. */
+export type Progress = { share: number; over: boolean; text: string }
+
 export type ProgressReport = {
-  /** What is known now of all the fractals that are waited for. */
-  update(fractals: readonly FractalObject[], removed: number): void
+  update(progress: Progress): void
   /** Ends the bar and gives the terminal its cursor back. */
   stop(): void
 }
@@ -16,8 +18,8 @@ const LINE_EVERY_MS = 5_000
 export const createProgressReport = (stderr: Writable & { isTTY?: boolean }, term?: string): ProgressReport =>
   stderr.isTTY && term !== 'dumb' ? barReport(stderr) : lineReport(stderr)
 
-/** `share`: of the work that is done, 0 to 1. `over`: nothing more will happen. */
-export function summaryOf(fractals: readonly FractalObject[], removed: number) {
+/** Of all the fractals that are waited for; `removed` more were deleted meanwhile. */
+export function summaryOf(fractals: readonly FractalObject[], removed: number): Progress {
   const total = fractals.length + removed
   const finished = fractals.filter(isFinished).length
   const failed = fractals.filter(({ status }) => status === 'failed').length
@@ -37,8 +39,7 @@ function barReport(stderr: Writable): ProgressReport {
   })
   bar.start(1000, 0, { text: 'requested' })
   return {
-    update(fractals, removed) {
-      const { share, text } = summaryOf(fractals, removed)
+    update({ share, text }) {
       bar.update(Math.floor(share * 1000), { text })
     },
     stop: () => bar.stop(),
@@ -49,8 +50,7 @@ function lineReport(stderr: Writable): ProgressReport {
   let saidAt = Date.now()
   let said = ''
   return {
-    update(fractals, removed) {
-      const { share, over, text } = summaryOf(fractals, removed)
+    update({ share, over, text }) {
       const line = `rendering: ${Math.floor(share * 100)} %, ${text}`
       if (line === said || (!over && Date.now() - saidAt < LINE_EVERY_MS)) return
       saidAt = Date.now()

@@ -30,7 +30,7 @@ const schemas = { ...fractalRequestSchema.shape, tasks: z.int().min(1).max(MAX_T
  * What to draw, from option values as typed, keyed by option names without dashes in front (`width`, `min-width`).
  * Throws `invalid-request` that names every wrong option.
  */
-export function planOf(given: Readonly<Record<string, string | undefined>>): Plan {
+export function planOf(given: Readonly<Record<string, string | undefined>>, action = 'create fractals'): Plan {
   const problems: string[] = []
 
   function number(option: string, schema: z.ZodType): number | undefined {
@@ -68,7 +68,7 @@ export function planOf(given: Readonly<Record<string, string | undefined>>): Pla
     for (const issue of parsed.error?.issues ?? []) problems.push(`--${issue.path.join('.')}: ${issue.message}`)
   }
   if (problems.length > 0) {
-    throw new FaafoError('invalid-request', `cannot create fractals: ${problems.join('; ')}`, { details: { problems } })
+    throw new FaafoError('invalid-request', `cannot ${action}: ${problems.join('; ')}`, { details: { problems } })
   }
   return plan
 }

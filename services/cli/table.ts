@@ -90,7 +90,7 @@ export function fractalTable(f: FractalObject): string {
   )
 }
 
-const dimensions = ({ width, height }: FractalObject) => `${width} x ${height} pixels`
+export const dimensions = ({ width, height }: Pick<FractalObject, 'width' | 'height'>) => `${width} x ${height} pixels`
 
 const statusText = ({ status, progress }: FractalObject) =>
   status === 'rendering' && progress !== null ? `rendering (${Math.floor(progress * 100)} %)` : status

@@ -19,6 +19,8 @@ export type Drawing = {
   run(iterations: number): number
   /** The finished tile: one palette index a byte, row-major. To be used before the next `begin` or `close`. */
   indices(): Uint8Array
+  /** The finished tile's escape indices, row-major; `iterations` or more where a pixel did not escape. As short-lived. */
+  counts(): Uint32Array
   /** Gives back what it holds. */
   close(): void
 }

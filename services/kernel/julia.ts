@@ -20,6 +20,7 @@ const TILE_PIXELS = 16 * 1024
 export function plainDrawing(params: FractalParams): Drawing {
   const { width, height, iterations, xa, xb, ya, yb, cx, cy } = params
   let indices = new Uint8Array(0)
+  let counts = new Uint32Array(0)
   let at = 0
   let x = 0
   let y = 0
@@ -27,6 +28,7 @@ export function plainDrawing(params: FractalParams): Drawing {
     tileRows: Math.max(1, Math.floor(TILE_PIXELS / width)),
     begin(y0, y1) {
       indices = new Uint8Array((y1 - y0) * width)
+      counts = new Uint32Array(indices.length)
       at = 0
       x = 0
       y = y0
@@ -47,6 +49,7 @@ export function plainDrawing(params: FractalParams): Drawing {
           zx = xx - yy + cx
           zy = xy + xy + cy
         }
+        counts[at] = i
         indices[at++] = (i === iterations ? i - 1 : i) & 31
         left -= i + 1
         if (++x === width) {
@@ -57,6 +60,7 @@ export function plainDrawing(params: FractalParams): Drawing {
       return Math.max(left, 1)
     },
     indices: () => indices,
+    counts: () => counts,
     close: () => {},
   }
 }

@@ -114,6 +114,14 @@ export function textsOf(png: Uint8Array): Record<string, string> {
   }
 }
 
+/** The sides of a PNG file in pixels, as its header has them. Throws `image-damaged` where it ends before. */
+export function sizeOf(png: Uint8Array): { width: number; height: number } {
+  const at = SIGNATURE.length + 8
+  if (png.length < at + 8) throw new FaafoError('image-damaged', 'cannot read the image: it ends early')
+  const view = new DataView(png.buffer, png.byteOffset + at)
+  return { width: view.getUint32(0), height: view.getUint32(4) }
+}
+
 const textChunks = (texts: Texts) =>
   Object.entries(texts).map(([keyword, text]) => chunk('tEXt', Buffer.from(`${keyword}\0${text}`, 'latin1')))
 

@@ -48,7 +48,7 @@ export const isExactInSimd = ({ xa, xb, ya, yb, cx, cy }: FractalParams): boolea
   cx * cx + cy * cy <= 3.9 && Number.isFinite(xb - xa) && Number.isFinite(yb - ya)
 
 /** Draws in WebAssembly, eight pixels at a time: the pixels of `plainDrawing`. Asks for `isExactInSimd`. */
-export function simdDrawing(params: FractalParams): Drawing & { counts(): Uint32Array } {
+export function simdDrawing(params: FractalParams): Drawing {
   const { width, height, iterations, xa, xb, ya, yb, cx, cy } = params
   const instance = takeInstance()
   instance.picture(width, height, iterations, xa, xb, ya, yb, cx, cy)
@@ -61,7 +61,6 @@ export function simdDrawing(params: FractalParams): Drawing & { counts(): Uint32
     },
     run: instance.run,
     indices: () => new Uint8Array(instance.memory.buffer, instance.indices.value, pixels),
-    /** The finished tile's escape counts; `iterations` or more where a pixel did not escape. */
     counts: () => new Uint32Array(instance.memory.buffer, instance.counts.value, pixels),
     close: () => void idle.push(instance),
   }

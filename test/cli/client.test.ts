@@ -65,6 +65,17 @@ test('a given uuid is sent as it is, and an idempotency key in its place', () =>
     },
   ))
 
+test('an estimate is asked for with the request as it is', () => {
+  const estimate = { iterations: 9, worst_case: 99, within_budget: true, seconds: null, threads: 0, cx: 0.1, cy: 0.2 }
+  return withClient(
+    () => json(estimate),
+    async (client, seen) => {
+      assert.equal(await client.estimate(parameters), estimate)
+      assert.equal([seen[0]?.method, seen[0]?.path, seen[0]?.body], ['POST', '/v1/estimate', parameters])
+    },
+  )
+})
+
 test('an api that stays away is asked three times in all, then its problem is thrown', () =>
   withClient(
     () => problem('log-unavailable', 503, 'cannot reach the log', { 'retry-after': '0' }),

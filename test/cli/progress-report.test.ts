@@ -31,8 +31,8 @@ test('the share done counts finished and removed fractals whole, and rendering o
 test('without a terminal there are few lines, and always one at the end', () => {
   const { stream, text } = paper(false)
   const report = createProgressReport(stream)
-  for (let i = 0; i < 100; i++) report.update([fractal(), rendering], 0)
-  report.update([fractal(), failed], 0)
+  for (let i = 0; i < 100; i++) report.update(summaryOf([fractal(), rendering], 0))
+  report.update(summaryOf([fractal(), failed], 0))
   report.stop()
   assert.is(text(), 'rendering: 100 %, 2 of 2 finished, 1 failed\n')
 })
@@ -40,7 +40,7 @@ test('without a terminal there are few lines, and always one at the end', () => 
 test('a terminal that cannot move its cursor gets lines, too', () => {
   const { stream, text } = paper(true)
   const report = createProgressReport(stream, 'dumb')
-  report.update([fractal()], 0)
+  report.update(summaryOf([fractal()], 0))
   report.stop()
   assert.is(text(), 'rendering: 100 %, 1 of 1 finished\n')
 })
@@ -48,7 +48,7 @@ test('a terminal that cannot move its cursor gets lines, too', () => {
 test('on a terminal there is a bar, and the cursor is back at its end', () => {
   const { stream, text } = paper(true)
   const report = createProgressReport(stream)
-  report.update([rendering, fractal()], 0)
+  report.update(summaryOf([rendering, fractal()], 0))
   report.stop()
   assert.ok(text().includes('75 %'), JSON.stringify(text()))
   assert.ok(text().lastIndexOf('\u001b[?25h') > text().lastIndexOf('\u001b[?25l'), JSON.stringify(text()))

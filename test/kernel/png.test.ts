@@ -7,7 +7,7 @@ import { isFaafoError } from '../../events/errors.ts'
 import { adler32, joinAdler32 } from '../../services/kernel/adler32.ts'
 import { decodePng, pixelChecksumOf } from '../../services/kernel/decode.ts'
 import { PALETTE, paint } from '../../services/kernel/julia.ts'
-import { compressRows, encodePng, type Piece } from '../../services/kernel/png.ts'
+import { compressRows, encodePng, type Piece, sizeOf, type Texts, textsOf } from '../../services/kernel/png.ts'
 import { collect } from '../support/collect.ts'
 
 type Bands = Iterable<Uint8Array> | AsyncIterable<Uint8Array>
@@ -83,6 +83,54 @@ for (const [width, height] of [
     assert.ok(Buffer.from(paint(indices, new Uint8Array(indices.length * 3))).equals(decoded.rgb))
   })
 }
+
+test('texts stand before and after the pixels, and change none of them', async () => {
+  const indices = noise(300 * 200)
+  const before: Texts = { Software: 'a program', Comment: 'é, ÿ and "quotes"' }
+  let read = 0
+  function* pieces() {
+    for (const half of [indices.subarray(0, 30_000), indices.subarray(30_000)]) {
+      yield compressRows(300, half)
+      read++
+    }
+  }
+  const image = { width: 300, height: 200, palette: PALETTE, texts: before }
+  const { bytes } = await collect(encodePng(image, pieces(), () => ({ Read: `${read} pieces`, Empty: '' })))
+  const types = chunksOf(bytes).map((chunk) => chunk.type)
+  assert.equal(types, ['IHDR', 'PLTE', 'tEXt', 'tEXt', 'IDAT', 'IDAT', 'IDAT', 'tEXt', 'tEXt', 'IEND'])
+  assert.equal(textsOf(bytes), { ...before, Read: '2 pieces', Empty: '' })
+  assert.is(pixelChecksumOf(bytes), pixelChecksumOf(await encode(300, 200, [indices])))
+})
+
+test('without a palette a pixel is a colour of its own', async () => {
+  for (const [width, height] of [
+    [2, 2],
+    [17, 5],
+    [300, 200],
+  ] as const) {
+    const rgb = Uint8Array.from(noise(width * height * 3), (value, k) => value * 8 + (k % 7))
+    const rows = Math.ceil(height / 3)
+    const pieces = [rgb.subarray(0, rows * width * 3), rgb.subarray(rows * width * 3)].map((part) =>
+      compressRows(width * 3, part),
+    )
+    const { bytes } = await collect(encodePng({ width, height, palette: null }, pieces))
+    const chunks = chunksOf(bytes)
+    assert.not.ok(chunks.some((chunk) => chunk.type === 'PLTE'))
+    assert.is(chunks[0]?.data[9], 2, 'truecolour')
+    const decoded = decodePng(bytes)
+    assert.equal([decoded.width, decoded.height], [width, height])
+    assert.ok(Buffer.from(rgb).equals(decoded.rgb))
+  }
+})
+
+test('the sides stand in the header, which a cut file may not have', async () => {
+  const png = await encode(20, 30, [noise(600)])
+  assert.equal(sizeOf(png), { width: 20, height: 30 })
+  assert.throws(
+    () => sizeOf(png.subarray(0, 23)),
+    (error: unknown) => isFaafoError(error, 'image-damaged'),
+  )
+})
 
 test('a picture is the same wherever its rows are split into bands', async () => {
   const width = 300

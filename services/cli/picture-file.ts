@@ -1,0 +1,51 @@
+import type { Buffer } from 'node:buffer'
+import { readFile } from 'node:fs/promises'
+import { FaafoError, isFaafoError } from '../../events/errors.ts'
+import { type FractalParams, parseFractalRequest } from '../../events/fractal.ts'
+import { type Description, describe } from '../kernel/description.ts'
+import { reasonOf } from './output.ts'
+
+/** A picture of ours; that what it says of itself is true is not known yet. */
+export type PictureFile = { file: string; png: Buffer; description: Description }
+
+/** Throws `storage-unavailable` where there is no such file, `image-damaged` where it is no picture of ours. */
+export async function readPicture(file: string): Promise<PictureFile> {
+  const png = await readFile(file).catch((error) => {
+    throw new FaafoError('storage-unavailable', `cannot read ${file}: ${unreadable[error.code] ?? reasonOf(error)}`, {
+      cause: error,
+    })
+  })
+  const description = naming(file, () => describe(png))
+  if (description) return { file, png, description }
+  throw new FaafoError('image-damaged', `cannot read ${file}: it says nothing of itself, unlike the pictures of faafo`)
+}
+
+const unreadable: Readonly<Record<string, string>> = { ENOENT: 'there is no such file', EISDIR: 'it is a folder' }
+
+/**
+ * The request that a picture names, once it is one that may be made. It may cost what it likes: a budget is for those
+ * who share an installation. Throws `image-damaged`.
+ */
+export function requestIn({ file, description }: PictureFile): FractalParams {
+  const { params } = description
+  try {
+    parseFractalRequest(params, Number.POSITIVE_INFINITY)
+    return params
+  } catch (error) {
+    if (!isFaafoError(error, 'invalid-request')) throw error
+    const reason = error.message.replace(/^cannot request a fractal: /, '')
+    throw new FaafoError('image-damaged', `cannot read ${file}: its request is none that may be made: ${reason}`, {
+      cause: error,
+    })
+  }
+}
+
+/** What `read` gives; its error about "the image" names the file instead. */
+export function naming<T>(file: string, read: () => T): T {
+  try {
+    return read()
+  } catch (error) {
+    if (!isFaafoError(error)) throw error
+    throw new FaafoError(error.code, error.message.replace('the image', file), { cause: error })
+  }
+}

@@ -113,16 +113,9 @@ export const costOf = (params: Pick<FractalParams, 'width' | 'height' | 'iterati
  * Parses one request from untrusted JSON.
  * Throws `invalid-request` whose `errors` detail lists every problem as `{ pointer, detail }` (RFC 6901 pointers).
  */
-export function parseFractalRequest(json: unknown, computeBudget = DEFAULT_COMPUTE_BUDGET): FractalRequest {
+export function parseFractalRequest(json: unknown): FractalRequest {
   const parsed = fractalRequestSchema.safeParse(json, { error: explain })
   if (!parsed.success) throw invalidRequest('request a fractal', parsed.error)
-  const cost = costOf(parsed.data)
-  if (cost > computeBudget) {
-    const detail = `width × height × iterations is ${cost}, the budget of this installation is ${computeBudget}`
-    throw new FaafoError('invalid-request', `cannot request a fractal: ${detail}`, {
-      details: { errors: [{ pointer: '/iterations', detail }] },
-    })
-  }
   return parsed.data
 }
 

@@ -3,6 +3,7 @@ import { costOf, parseFractalRequest } from '../../events/fractal.ts'
 import { estimateIterations } from '../kernel/estimate.ts'
 import type { Api } from './api.ts'
 import { parseJson, readBody } from './body.ts'
+import { isWithinBudget } from './budget.ts'
 import { MAX_BODY_BYTES, paramsOf } from './request.ts'
 import type { Estimate } from './schemas.ts'
 
@@ -11,15 +12,14 @@ const THREAD_SPEED = 1e9
 
 /** POST /v1/estimate. Nothing is read or recorded; a request over the budget is estimated like any other. */
 export async function postEstimate(api: Api, c: Context): Promise<Response> {
-  const request = parseFractalRequest(parseJson(await readBody(c, MAX_BODY_BYTES)), Number.POSITIVE_INFINITY)
+  const request = parseFractalRequest(parseJson(await readBody(c, MAX_BODY_BYTES)))
   const params = paramsOf(api, request)
   const iterations = estimateIterations(params)
-  const worstCase = costOf(params)
   const threads = threadsOf(api)
   return c.json({
     iterations,
-    worst_case: worstCase,
-    within_budget: worstCase <= api.computeBudget,
+    worst_case: costOf(params),
+    within_budget: isWithinBudget(request, iterations, api.computeBudget),
     seconds: threads === 0 ? null : iterations / (THREAD_SPEED * threads),
     threads,
     cx: params.cx,

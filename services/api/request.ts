@@ -8,6 +8,7 @@ import { type Command, decide, type Fractal, fold, isFractal } from '../../event
 import { chooseConstant } from '../kernel/constant.ts'
 import type { Api } from './api.ts'
 import { parseJson, readBody } from './body.ts'
+import { requireBudget } from './budget.ts'
 import { shown } from './object.ts'
 import { traceOf } from './trace.ts'
 import { append, type Links, writing } from './writing.ts'
@@ -54,8 +55,9 @@ export function idempotencyKeyOf(c: Context): string | null {
  * Throws `invalid-request`, `already-exists`, `removed`, `idempotency-mismatch`, `log-unavailable`, `log-full`.
  */
 export async function requestFractal(api: Api, json: unknown, options: RequestOptions): Promise<Requested> {
-  const request = parseFractalRequest(json, api.computeBudget)
+  const request = parseFractalRequest(json)
   const command = commandOf(api, request, options)
+  await requireBudget(request, command.params, api.computeBudget)
   const uuid = command.fractal
   const { key, traceparent, signal } = options
   if (signal?.aborted) {

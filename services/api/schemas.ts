@@ -105,7 +105,9 @@ export const estimateSchema = z
       description:
         'expected iterations of all pixels together, from a sample; pixels that never escape count with all of theirs',
     }),
-    worst_case: z.int().meta({ description: 'width × height × iterations: what the budget is held against' }),
+    worst_case: z.int().meta({
+      description: 'width × height × iterations: held against the budget where cx and cy were left out',
+    }),
     within_budget: z.boolean().meta({ description: 'false: this installation would refuse the request' }),
     seconds: z
       .number()

@@ -48,10 +48,10 @@ async function tableOfEstimates(estimated: readonly Estimated[]): Promise<string
   return tableOf(['Dimensions', 'Iterations', 'Expected in all', 'Seconds'], [...rows, total])
 }
 
-const overBudget = ({ width, height, iterations }: FractalRequest, { worst_case }: Estimate) =>
+const overBudget = ({ width, height, iterations, cx }: FractalRequest, { worst_case, ...expected }: Estimate) =>
   new FaafoError(
     'invalid-request',
-    `cannot request ${width} x ${height} pixels of ${iterations} iterations: width × height × iterations is ${worst_case}, more than the budget of this installation; ask for fewer pixels or iterations`,
+    `cannot request ${width} x ${height} pixels of ${iterations} iterations: ${cx === undefined ? worst_case : expected.iterations} iterations are expected, more than the budget of this installation; ask for fewer pixels or iterations`,
   )
 
 /** 1234567 as 1,234,567. */

@@ -23,13 +23,13 @@ export async function readPicture(file: string): Promise<PictureFile> {
 const unreadable: Readonly<Record<string, string>> = { ENOENT: 'there is no such file', EISDIR: 'it is a folder' }
 
 /**
- * The request that a picture names, once it is one that may be made. It may cost what it likes: a budget is for those
+ * The request that a picture names, once it is one that may be made, whatever it costs: a budget is for those
  * who share an installation. Throws `image-damaged`.
  */
 export function requestIn({ file, description }: PictureFile): FractalParams {
   const { params } = description
   try {
-    parseFractalRequest(params, Number.POSITIVE_INFINITY)
+    parseFractalRequest(params)
     return params
   } catch (error) {
     if (!isFaafoError(error, 'invalid-request')) throw error

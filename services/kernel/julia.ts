@@ -64,15 +64,3 @@ export function plainDrawing(params: FractalParams): Drawing {
     close: () => {},
   }
 }
-
-/** Writes the colours of `indices` to `rgb` (at least 3 bytes for each) and returns the part written. */
-export function paint(indices: Uint8Array, rgb: Uint8Array): Uint8Array {
-  let to = 0
-  for (let k = 0; k < indices.length; k++) {
-    const from = (indices[k] as number) * 3
-    rgb[to++] = PALETTE[from] as number
-    rgb[to++] = PALETTE[from + 1] as number
-    rgb[to++] = PALETTE[from + 2] as number
-  }
-  return rgb.subarray(0, to)
-}

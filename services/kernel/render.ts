@@ -4,14 +4,19 @@ import { FaafoError } from '../../events/errors.ts'
 import type { FractalParams } from '../../events/fractal.ts'
 import { type RenderJob, textsAfter, textsBefore } from './description.ts'
 import { openDrawing } from './drawing.ts'
-import { PALETTE, paint } from './julia.ts'
+import { PALETTE } from './julia.ts'
 import { compressRows, encodePng, type Piece } from './png.ts'
+import { paint } from './simd-drawing.ts'
 
 /** Most iterations in one go: some 20 ms, so that an abort is obeyed at once. */
 const STEPS_AT_ONCE = 20_000_000
 
-/** Most pixels of a band, unless one row has more; bounds the memory of a render. */
-const BAND_PIXELS = 64 * 1024
+/**
+ * Pixels of a band, unless one row has more: a BANDSth of the picture within these bounds. Smaller bands cost more than
+ * the better balance of the threads is worth, larger ones cost memory.
+ */
+const BAND_PIXELS = { least: 64 * 1024, most: 256 * 1024 }
+const BANDS = 64
 
 /** Most iterations that a band may take, about a second, unless one row does; so threads end at about the same time. */
 const BAND_STEPS = 1e9
@@ -20,25 +25,36 @@ const BAND_STEPS = 1e9
 export type Band = { y0: number; y1: number }
 
 /** The bands of a picture, from top to bottom. They depend on nothing else, so that its file does not either. */
-export function bandsOf({ width, height, iterations }: FractalParams): Band[] {
-  const rows = Math.max(1, Math.floor(Math.min(BAND_PIXELS, BAND_STEPS / iterations) / width))
+export function bandsOf(params: FractalParams): Band[] {
+  const { height } = params
+  const rows = rowsOfBand(params)
   return Array.from({ length: Math.ceil(height / rows) }, (_, k) => ({
     y0: k * rows,
     y1: Math.min((k + 1) * rows, height),
   }))
 }
 
+function rowsOfBand({ width, height, iterations }: FractalParams): number {
+  const pixels = Math.min(Math.max((width * height) / BANDS, BAND_PIXELS.least), BAND_PIXELS.most)
+  return Math.min(height, Math.max(1, Math.floor(Math.min(pixels, BAND_STEPS / iterations) / width)))
+}
+
+/** Most pixels of a band of the picture. */
+export const mostPixelsOf = (params: FractalParams): number => rowsOfBand(params) * params.width
+
+/** How many pixels a band of the picture has. */
+export const pixelsOf = ({ width }: FractalParams, { y0, y1 }: Band): number => (y1 - y0) * width
+
 /**
- * Draws a band: yields after every STEPS_AT_ONCE iterations or so, also within a row, and returns its palette indices,
- * one a byte. `onRows` is told of rows as they are finished.
+ * Draws a band into `indices`, a byte for each of its pixels: their palette indices. Yields after every STEPS_AT_ONCE
+ * iterations or so, also within a row. `onRows` is told of rows as they are finished.
  */
 export function* drawBand(
   params: FractalParams,
   { y0, y1 }: Band,
+  indices: Uint8Array,
   onRows: (rows: number) => void = () => {},
-): Generator<void, Uint8Array> {
-  const { width } = params
-  const indices = new Uint8Array((y1 - y0) * width)
+): Generator<void, void> {
   const drawing = openDrawing(params)
   try {
     let left = STEPS_AT_ONCE
@@ -51,19 +67,18 @@ export function* drawBand(
         yield
         left = STEPS_AT_ONCE
       }
-      indices.set(drawing.indices(), (y - y0) * width)
+      indices.set(drawing.indices(), (y - y0) * params.width)
       onRows(end - y)
     }
   } finally {
     drawing.close()
   }
-  return indices
 }
 
 /** SHA-256 (hex) of the picture's RGB bytes, row-major, top row first. */
 export type Rendered = { pixelChecksum: string }
 
-/** A band that was drawn and compressed, wherever that was. */
+/** A band that was drawn and compressed, wherever that was. Its indices are good until the next band is asked for. */
 export type RenderedBand = { indices: Uint8Array; piece: Piece }
 
 /**
@@ -77,10 +92,8 @@ export async function* assemblePng(
   const { width, height } = job.params
   const hash = createHash('sha256')
   async function* pieces(): AsyncGenerator<Piece, void> {
-    let rgb = new Uint8Array(0)
     for await (const { indices, piece } of bands) {
-      if (rgb.length < indices.length * 3) rgb = new Uint8Array(indices.length * 3)
-      hash.update(paint(indices, rgb))
+      for (const rgb of paint(indices)) hash.update(rgb)
       yield piece
     }
   }
@@ -110,17 +123,18 @@ export function renderPng(job: RenderJob, options: RenderOptions = {}): AsyncGen
   const { stop, signal, onRows } = options
 
   async function* bands(): AsyncGenerator<RenderedBand, void> {
+    const room = new Uint8Array(mostPixelsOf(params))
     let done = 0
     throwIfAborted()
     for (const band of bandsOf(params)) {
-      const drawing = drawBand(params, band, (rows) => {
+      const indices = room.subarray(0, pixelsOf(params, band))
+      const drawing = drawBand(params, band, indices, (rows) => {
         done += rows
         onRows?.(done, params.height)
       })
-      let step = drawing.next()
-      for (; !step.done; step = drawing.next()) await turn()
+      while (!drawing.next().done) await turn()
       await turn()
-      yield { indices: step.value, piece: compressRows(params.width, step.value) }
+      yield { indices, piece: compressRows(params.width, indices) }
     }
   }
 

@@ -8,6 +8,7 @@ type Instance = {
   maxPixels: { value: number }
   indices: { value: number }
   counts: { value: number }
+  colours: { value: number }
   picture(
     width: number,
     height: number,
@@ -21,6 +22,7 @@ type Instance = {
   ): void
   tile(y0: number, y1: number): void
   run(iterations: number): number
+  paint(pixels: number): void
 }
 
 // Node, Deno and browsers have it; the language's own library does not declare it.
@@ -63,5 +65,21 @@ export function simdDrawing(params: FractalParams): Drawing {
     indices: () => new Uint8Array(instance.memory.buffer, instance.indices.value, pixels),
     counts: () => new Uint32Array(instance.memory.buffer, instance.counts.value, pixels),
     close: () => void idle.push(instance),
+  }
+}
+
+/** Yields the colours of palette indices, 3 bytes each (red, green, blue), in parts: each is good until the next. */
+export function* paint(indices: Uint8Array): Generator<Uint8Array, void> {
+  const instance = takeInstance()
+  try {
+    const most = instance.maxPixels.value
+    for (let from = 0; from < indices.length; from += most) {
+      const part = indices.subarray(from, from + most)
+      new Uint8Array(instance.memory.buffer, instance.indices.value, part.length).set(part)
+      instance.paint(part.length)
+      yield new Uint8Array(instance.memory.buffer, instance.colours.value, 3 * part.length)
+    }
+  } finally {
+    idle.push(instance)
   }
 }

@@ -4,7 +4,7 @@ import { Piscina } from 'piscina'
 import { type ErrorCode, FaafoError, messageOf } from '../../events/errors.ts'
 import { costOf, type FractalParams } from '../../events/fractal.ts'
 import type { RenderJob } from '../kernel/description.ts'
-import { aborted, assemblePng, bandsOf } from '../kernel/render.ts'
+import { aborted, assemblePng, bandsOf, mostPixelsOf, pixelsOf, type RenderedBand } from '../kernel/render.ts'
 import type { Renderer } from './rendering.ts'
 import { type BandJob, type DrawnBand, type Failure, type SmallPicture, word } from './thread-main.ts'
 
@@ -142,7 +142,9 @@ function bandwise(threads: number, run: (job: BandJob) => Promise<DrawnBand | Fa
     const shared = new Int32Array(new SharedArrayBuffer(4 * word.count))
     const waiting = bandsOf(params)
     const bandCount = waiting.length
-    const given: Promise<DrawnBand | Failure>[] = []
+    const given: { room: SharedArrayBuffer; indices: Uint8Array; drawn: Promise<DrawnBand | Failure> }[] = []
+    /** Room for a band's indices, each shared with the thread that draws it; those that are free again. */
+    const rooms: SharedArrayBuffer[] = []
     let wake = () => {}
     let startedAt: number | undefined
     let pixelChecksum = ''
@@ -150,13 +152,15 @@ function bandwise(threads: number, run: (job: BandJob) => Promise<DrawnBand | Fa
     function next(): Promise<unknown> | null {
       const band = given.length <= threads + 1 ? waiting.shift() : undefined
       if (!band) return null
-      const drawn = run({ uuid, params, band, shared })
-      given.push(drawn)
+      const room = rooms.pop() ?? new SharedArrayBuffer(mostPixelsOf(params))
+      const indices = new Uint8Array(room, 0, pixelsOf(params, band))
+      const drawn = run({ uuid, params, band, indices, shared })
+      given.push({ room, indices, drawn })
       wake()
       return drawn.catch(() => {}) // its reader is told
     }
 
-    async function* bands(): AsyncGenerator<DrawnBand, void> {
+    async function* bands(): AsyncGenerator<RenderedBand, void> {
       for (let left = bandCount; left > 0; left--) {
         giveOut()
         while (given.length === 0 && !signal.aborted) {
@@ -164,13 +168,15 @@ function bandwise(threads: number, run: (job: BandJob) => Promise<DrawnBand | Fa
             wake = done
           })
         }
-        const drawn = await given.shift()?.catch((error) => {
+        const first = given.shift()
+        const drawn = await first?.drawn.catch((error) => {
           throw threadLost(error)
         })
-        if (!drawn || signal.aborted) throw aborted()
+        if (!first || !drawn || signal.aborted) throw aborted()
         if ('error' in drawn) throw errorOf(drawn)
         startedAt ??= drawn.beganAt - performance.timeOrigin
-        yield drawn
+        yield { indices: first.indices, piece: drawn.piece }
+        rooms.push(first.room)
       }
     }
 

@@ -1,8 +1,8 @@
 import { Buffer } from 'node:buffer'
 import { isFaafoError, messageOf } from '../../events/errors.ts'
 import type { RenderJob } from '../kernel/description.ts'
-import { compressRows } from '../kernel/png.ts'
-import { aborted, type Band, drawBand, type RenderedBand, renderPng } from '../kernel/render.ts'
+import { compressRows, type Piece } from '../kernel/png.ts'
+import { aborted, type Band, drawBand, renderPng } from '../kernel/render.ts'
 import { announceRender } from './rendering.ts'
 
 /*
@@ -14,7 +14,7 @@ export type Failure = { error: { code: string; message: string } }
 /** `ms`: how long it took. */
 export type SmallPicture = { png: Uint8Array; pixelChecksum: string; ms: number }
 /** `beganAt`: Unix milliseconds. */
-export type DrawnBand = RenderedBand & { beganAt: number }
+export type DrawnBand = { piece: Piece; beganAt: number }
 
 /** Words of the memory that a large render shares between its threads and whoever asked for it. */
 export const word = {
@@ -25,7 +25,8 @@ export const word = {
   count: 2,
 } as const
 
-export type BandJob = RenderJob & { band: Band; shared: Int32Array }
+/** `shared` and `indices` are shared memory; a thread draws into the latter. */
+export type BandJob = RenderJob & { band: Band; indices: Uint8Array; shared: Int32Array }
 
 /** Renders pictures that are small enough to be sent whole. */
 export async function renderSmall(jobs: readonly RenderJob[]): Promise<(SmallPicture | Failure)[]> {
@@ -46,16 +47,15 @@ async function renderWhole(job: RenderJob): Promise<SmallPicture> {
   return { png, pixelChecksum: next.value.pixelChecksum, ms: performance.now() - startedAt }
 }
 
-/** Renders one band of a larger picture. */
-export function renderBand({ uuid, params, band, shared }: BandJob): DrawnBand | Failure {
+/** Renders one band of a larger picture into `indices`. */
+export function renderBand({ uuid, params, band, indices, shared }: BandJob): DrawnBand | Failure {
   try {
     const beganAt = performance.timeOrigin + performance.now()
     if (band.y0 === 0) announceRender({ uuid, params })
-    const drawing = drawBand(params, band, (rows) => Atomics.add(shared, word.rows, rows))
+    const drawing = drawBand(params, band, indices, (rows) => Atomics.add(shared, word.rows, rows))
     for (;;) {
       if (Atomics.load(shared, word.stop) !== 0) throw aborted()
-      const step = drawing.next()
-      if (step.done) return { beganAt, indices: step.value, piece: compressRows(params.width, step.value) }
+      if (drawing.next().done) return { beganAt, piece: compressRows(params.width, indices) }
     }
   } catch (error) {
     return failureOf(error)

@@ -2,7 +2,6 @@ import { randomUUID } from 'node:crypto'
 import { setMaxListeners } from 'node:events'
 import { hostname } from 'node:os'
 import { isFaafoError } from '../../events/errors.ts'
-import { costOf } from '../../events/fractal.ts'
 import type { Broker } from '../platform/broker.ts'
 import { VERSION } from '../platform/identity.ts'
 import type { Log } from '../platform/log.ts'
@@ -12,7 +11,7 @@ import { ACK_WAIT_MS, type Delivery, type RenderQueue } from '../platform/render
 import { pause } from '../platform/shutdown.ts'
 import type { ImageStore } from '../storage/image-store.ts'
 import { attemptLog, type Request } from './attempt-log.ts'
-import { askSize, noLoad, offer, release } from './intake.ts'
+import { askSize, noLoad, offer, release, stepsOf } from './intake.ts'
 import { renderIsolated } from './isolated.ts'
 import type { Renderer } from './rendering.ts'
 import { runTask, type Settlement } from './task-run.ts'
@@ -98,7 +97,7 @@ export async function runWorker(parts: WorkerParts, stop: AbortSignal): Promise<
       known.delivery = delivery
       return
     }
-    const cost = costOf(request.data.params)
+    const cost = stepsOf(request.data.params)
     const offered = offer(load, cost)
     load = offered.load
     if (!offered.taken || stop.aborted || trouble.reason() !== null) {

@@ -54,17 +54,54 @@ test('seconds are those of all threads of the workers that take work', () =>
     assert.equal([blocked.threads, blocked.seconds], [0, null])
   }))
 
-test('a request over the budget is estimated, and said to be one that would be refused', () =>
+const { maxSide: width, maxSide: height, maxIterations: iterations } = LIMITS
+
+test('the budget is held against what is expected', () =>
   withEstimates(async ({ app, another }) => {
-    const { maxSide: width, maxSide: height, maxIterations: iterations } = LIMITS
     const far = { ...withConstant, width, height, iterations, xa: 10, xb: 11 }
     const { within_budget, ...rest } = await estimated(post(app, '/v1/estimate', far))
-    assert.is(within_budget, false)
+    assert.is(within_budget, true)
     assert.equal([rest.iterations, rest.worst_case], [width * height, width * height * iterations])
-    assert.is((await post(app, '/v1/fractal', far)).status, 400)
-    const exact = another({ computeBudget: 64 * 48 * 64 })
-    assert.is((await estimated(post(exact, '/v1/estimate', withConstant))).within_budget, true)
-    assert.is((await post(exact, '/v1/fractal', withConstant)).status, 201)
+    assert.is((await post(app, '/v1/fractal', far)).status, 201)
+
+    const inside = { ...far, xa: -0.1, xb: 0.1, ya: -0.1, yb: 0.1, cx: 0, cy: 0 }
+    assert.is((await estimated(post(app, '/v1/estimate', inside))).within_budget, false)
+    const refused = await post(app, '/v1/fractal', inside)
+    assert.is(refused.status, 400)
+    const { errors, detail } = await json(refused)
+    assert.equal(
+      errors.map(({ pointer }: { pointer: string }) => pointer),
+      ['/iterations'],
+    )
+    const worst = width * height * iterations
+    assert.match(
+      detail,
+      `${worst} iterations are expected of the picture, the budget of this installation is 1000000000000`,
+    )
+
+    const { iterations: expected } = await estimated(post(app, '/v1/estimate', withConstant))
+    for (const [computeBudget, status] of [
+      [expected, 201],
+      [expected - 1, 400],
+    ] as const) {
+      const exact = another({ computeBudget })
+      const { within_budget } = await estimated(post(exact, '/v1/estimate', withConstant))
+      assert.is(within_budget, status === 201)
+      assert.is((await post(exact, '/v1/fractal', withConstant)).status, status)
+    }
+  }))
+
+test('where c is left to us the budget is held against the worst case, whatever c is chosen', () =>
+  withEstimates(async ({ another }) => {
+    const worst = params.width * params.height * params.iterations
+    for (const [computeBudget, status] of [
+      [worst, 201],
+      [worst - 1, 400],
+    ] as const) {
+      const exact = another({ computeBudget })
+      assert.is((await estimated(post(exact, '/v1/estimate', params))).within_budget, status === 201)
+      assert.is((await post(exact, '/v1/fractal', params)).status, status)
+    }
   }))
 
 test('nothing is recorded, also where the body has a uuid', () =>

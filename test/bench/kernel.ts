@@ -6,6 +6,7 @@ import type { FractalParams } from '../../events/fractal.ts'
 import { openDrawing } from '../../services/kernel/drawing.ts'
 import { plainDrawing } from '../../services/kernel/julia.ts'
 import { renderPng } from '../../services/kernel/render.ts'
+import { createRenderPool } from '../../services/worker/render-pool.ts'
 import { collect } from '../support/collect.ts'
 import { type DrawOptions, drawRows } from '../support/draw-rows.ts'
 import { withTempDir } from '../support/temp.ts'
@@ -18,9 +19,13 @@ const { rgb_sha256, first_row_rgb_sha256, original_seconds, ...golden }: Fractal
     ({ width, height }: FractalParams) => width === 1000 && height === 1000,
   )
 
+/** So large that its bands keep more than one thread busy. */
+const large: FractalParams = { ...golden, width: 4000, height: 4000 }
+const LARGE_ROUNDS = 10
+
 /**
  * The golden picture of 1000 × 1000 on one thread, in alternating rounds with C (where gcc is there), and against a
- * loop in CPython (where python3 is there).
+ * loop in CPython (where python3 is there). A larger one on a worker's threads, two against one.
  */
 export const kernel: Suite = {
   name: 'kernel',
@@ -72,8 +77,32 @@ export const kernel: Suite = {
           reference: { name: 'CPython, no PNG', value: python },
         })
       }
-      return rows
+      return [...rows, await twoThreads()]
     }),
+}
+
+async function twoThreads(): Promise<Row> {
+  const pools = [1, 2].map((threads) => ({ pool: createRenderPool(threads), samples: [] as number[] }))
+  try {
+    for (let round = -1; round < LARGE_ROUNDS; round++) {
+      for (const { pool, samples } of pools) {
+        const startedAt = performance.now()
+        const rendering = await pool.render({ uuid: null, params: large }, new AbortController().signal)
+        for await (const _ of rendering.chunks);
+        rendering.stop()
+        if (round >= 0) samples.push(performance.now() - startedAt)
+      }
+    }
+    const [one = Number.NaN, two = Number.NaN] = pools.map(({ samples }) => percentile(samples, 0.25))
+    return {
+      name: 'PNG of 4000 × 4000, two threads',
+      value: two,
+      unit: 'ms',
+      reference: { name: 'one thread', value: one },
+    }
+  } finally {
+    for (const { pool } of pools) await pool.close()
+  }
 }
 
 const numbers = ({ width, height, iterations, xa, xb, ya, yb, cx, cy }: FractalParams) =>

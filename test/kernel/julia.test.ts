@@ -7,17 +7,16 @@ import * as assert from 'uvu/assert'
 import type { FractalParams } from '../../events/fractal.ts'
 import { decodePng, pixelChecksumOf } from '../../services/kernel/decode.ts'
 import { openDrawing } from '../../services/kernel/drawing.ts'
-import { paint, plainDrawing } from '../../services/kernel/julia.ts'
+import { plainDrawing } from '../../services/kernel/julia.ts'
 import { renderPng } from '../../services/kernel/render.ts'
 import { simdDrawing } from '../../services/kernel/simd-drawing.ts'
 import { collect } from '../support/collect.ts'
-import { drawRows } from '../support/draw-rows.ts'
+import { drawRows, rgbOf } from '../support/draw-rows.ts'
 
 type Vector = FractalParams & { rgb_sha256: string; first_row_rgb_sha256: string }
 const vectors: Vector[] = JSON.parse(readFileSync(new URL('../golden/julia.json', import.meta.url), 'utf8'))
 
 const sha256 = (bytes: Uint8Array) => createHash('sha256').update(bytes).digest('hex')
-const rgbOf = (indices: Uint8Array) => paint(indices, new Uint8Array(indices.length * 3))
 
 const drawings = [
   { name: 'in plain TypeScript', open: plainDrawing },

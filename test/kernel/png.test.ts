@@ -6,9 +6,10 @@ import * as assert from 'uvu/assert'
 import { isFaafoError } from '../../events/errors.ts'
 import { adler32, joinAdler32 } from '../../services/kernel/adler32.ts'
 import { decodePng, pixelChecksumOf } from '../../services/kernel/decode.ts'
-import { PALETTE, paint } from '../../services/kernel/julia.ts'
+import { PALETTE } from '../../services/kernel/julia.ts'
 import { compressRows, encodePng, type Piece, sizeOf, type Texts, textsOf } from '../../services/kernel/png.ts'
 import { collect } from '../support/collect.ts'
+import { rgbOf } from '../support/draw-rows.ts'
 
 type Bands = Iterable<Uint8Array> | AsyncIterable<Uint8Array>
 
@@ -80,7 +81,7 @@ for (const [width, height] of [
     assert.is(inflateSync(idat).length, (width + 1) * height)
     const decoded = decodePng(png)
     assert.equal([decoded.width, decoded.height], [width, height])
-    assert.ok(Buffer.from(paint(indices, new Uint8Array(indices.length * 3))).equals(decoded.rgb))
+    assert.ok(rgbOf(indices).equals(decoded.rgb))
   })
 }
 

@@ -35,11 +35,9 @@ const endless: FractalParams = {
 
 /** A band in one go, and how often it paused. */
 function draw(params: FractalParams, band: Band): { indices: Uint8Array; pauses: number } {
-  const drawing = drawBand(params, band)
-  for (let pauses = 0; ; pauses++) {
-    const step = drawing.next()
-    if (step.done) return { indices: step.value, pauses }
-  }
+  const indices = new Uint8Array((band.y1 - band.y0) * params.width)
+  const drawing = drawBand(params, band, indices)
+  for (let pauses = 0; ; pauses++) if (drawing.next().done) return { indices, pauses }
 }
 
 test('the bands follow each other, are whole rows and make up the picture', () => {

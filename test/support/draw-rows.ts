@@ -1,6 +1,8 @@
+import { Buffer } from 'node:buffer'
 import type { FractalParams } from '../../events/fractal.ts'
 import type { Drawing } from '../../services/kernel/drawing.ts'
 import { plainDrawing } from '../../services/kernel/julia.ts'
+import { paint } from '../../services/kernel/simd-drawing.ts'
 
 export type DrawOptions = {
   /** `plainDrawing` where nothing is said. */
@@ -29,3 +31,6 @@ export function drawRows(
   }
   return rows
 }
+
+/** The colours of palette indices, 3 bytes each. */
+export const rgbOf = (indices: Uint8Array): Buffer => Buffer.concat(Array.from(paint(indices), (part) => part.slice()))

@@ -1,7 +1,8 @@
 import fc from 'fast-check'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { askSize, type Load, MAX_HELD, noLoad, offer, release } from '../../services/worker/intake.ts'
+import { costOf } from '../../events/fractal.ts'
+import { askSize, type Load, MAX_HELD, noLoad, offer, release, stepsOf } from '../../services/worker/intake.ts'
 
 const SECOND = 4e8
 const costs = fc.array(fc.integer({ min: 4, max: 1e12 }), { maxLength: 300 })
@@ -81,6 +82,12 @@ test('large tasks are taken one for each thread, the rest is left to others', ()
   assert.is(taken.length, 2)
   assert.is(askSize(load), 0)
   assert.is(askSize(release(load, large)), 1)
+})
+
+test('the steps of a large picture are those that are expected, of a small one the worst case', () => {
+  const far = { width: 1000, height: 1000, iterations: 20, xa: 10, xb: 11, ya: 10, yb: 11, cx: 0, cy: 0 }
+  assert.is(stepsOf(far), costOf(far))
+  assert.is(stepsOf({ ...far, iterations: 21 }), 1_000_000) // all escape at once
 })
 
 test.run()

@@ -31,6 +31,8 @@ const LIST_X: usize = INDICES + ROOM
 const LIST_Y: usize = LIST_X + ROOM * 8
 const LIST_COUNT: usize = LIST_Y + ROOM * 8
 const LIST_PIXEL: usize = LIST_COUNT + ROOM * 4
+/** In the list's place, which is empty between tiles. */
+const COLOURS: usize = LIST_X
 
 // The picture.
 let width: i32 = 0
@@ -54,8 +56,10 @@ let kept: i32 = 0
 export const maxPixels: i32 = MAX_PIXELS
 /** Where a finished tile's escape counts are (u32; the limit or more: never escaped). */
 export const counts: usize = COUNTS
-/** Where a finished tile's palette indices are (u8). */
+/** Where a finished tile's palette indices are (u8), or those that are to be painted. */
 export const indices: usize = INDICES
+/** Where their colours are once they were painted: 3 bytes each (red, green, blue). */
+export const colours: usize = COLOURS
 
 /** Sets the picture: its size in pixels (at least 2), its iterations (at least 1), its window, and c. */
 export function picture(
@@ -358,6 +362,25 @@ function finish(): void {
     const high = v128.and(i32x4.min_u(v128.load(p, 16), last), mask)
     const narrow = i16x8.narrow_i32x4_u(low, high)
     v128.store64_lane(INDICES + <usize>k, i8x16.narrow_i16x8_u(narrow, narrow), 0)
+  }
+}
+
+/** Paints so many indices, 16 at a time: i is of red 32 i, green 16 i and blue 8 i, modulo 256. */
+export function paint(pixels: i32): void {
+  let to = COLOURS
+  for (let k = 0; k < pixels; k += 16) {
+    const i = v128.load(INDICES + <usize>k)
+    const r = i8x16.shl(i, 5)
+    const g = i8x16.shl(i, 4)
+    const b = i8x16.shl(i, 3)
+    // Red and green first, then blue where a 0 stands.
+    const rg0 = v128.shuffle<i8>(r, g, 0, 16, 0, 1, 17, 0, 2, 18, 0, 3, 19, 0, 4, 20, 0, 5)
+    const rg1 = v128.shuffle<i8>(r, g, 21, 0, 6, 22, 0, 7, 23, 0, 8, 24, 0, 9, 25, 0, 10, 26)
+    const rg2 = v128.shuffle<i8>(r, g, 0, 11, 27, 0, 12, 28, 0, 13, 29, 0, 14, 30, 0, 15, 31, 0)
+    v128.store(to, v128.shuffle<i8>(rg0, b, 0, 1, 16, 3, 4, 17, 6, 7, 18, 9, 10, 19, 12, 13, 20, 15))
+    v128.store(to, v128.shuffle<i8>(rg1, b, 0, 21, 2, 3, 22, 5, 6, 23, 8, 9, 24, 11, 12, 25, 14, 15), 16)
+    v128.store(to, v128.shuffle<i8>(rg2, b, 26, 1, 2, 27, 4, 5, 28, 7, 8, 29, 10, 11, 30, 13, 14, 31), 32)
+    to += 48
   }
 }
 

@@ -20,7 +20,8 @@ export async function requireBudget(request: FractalRequest, params: FractalPara
   await setImmediate() // estimates take some 20 ms, and a batch may have a thousand
   const iterations = budgeted(request, estimateIterations(params))
   if (iterations <= budget) return
-  const detail = `${iterations} iterations are expected of the picture, the budget of this installation is ${budget}`
+  const may = request.cx === undefined ? 'may' : 'is expected to'
+  const detail = `the picture ${may} take ${iterations} iterations, the budget of this installation is ${budget}`
   throw new FaafoError('invalid-request', `cannot request a fractal: ${detail}`, {
     details: { errors: [{ pointer: '/iterations', detail }] },
   })

@@ -48,11 +48,14 @@ async function tableOfEstimates(estimated: readonly Estimated[]): Promise<string
   return tableOf(['Dimensions', 'Iterations', 'Expected in all', 'Seconds'], [...rows, total])
 }
 
-const overBudget = ({ width, height, iterations, cx }: FractalRequest, { worst_case, ...expected }: Estimate) =>
-  new FaafoError(
+function overBudget(request: FractalRequest, estimate: Estimate): FaafoError {
+  const { width, height, iterations, cx } = request
+  const takes = cx === undefined ? `may take ${estimate.worst_case}` : `is expected to take ${estimate.iterations}`
+  return new FaafoError(
     'invalid-request',
-    `cannot request ${width} x ${height} pixels of ${iterations} iterations: ${cx === undefined ? worst_case : expected.iterations} iterations are expected, more than the budget of this installation; ask for fewer pixels or iterations`,
+    `cannot request ${width} x ${height} pixels of ${iterations} iterations: the picture ${takes} iterations, more than the budget of this installation; ask for fewer pixels or iterations`,
   )
+}
 
 /** 1234567 as 1,234,567. */
 const grouped = (n: number) => n.toLocaleString('en-US')

@@ -65,16 +65,20 @@ test('what is not given is drawn at random for a dry run too', () =>
 
 test('a request over the budget is exit code 1 and no part of the total', () =>
   withScriptedApi(
-    estimating((_, n) => ({ within_budget: n !== 1 })),
+    estimating((_, n) => ({ within_budget: n !== 1 && n < 3 })),
     async (endpoint) => {
       const { code, stdout, stderr } = await runHere(['create', ...exact, '--tasks', '3', '--dry-run'], endpoint)
       assert.is(code, 1)
       assert.match(
         stderr,
-        /^faafo: cannot request 1000 x 500 pixels of 200 iterations: 10000000 iterations are expected, more than/m,
+        /^faafo: cannot request 1000 x 500 pixels of 200 iterations: the picture may take 100000000 iterations, more than/m,
       )
       assert.match(stdout, /\| refused +\|/)
       assert.match(stdout, /\| total of 2 +\| +\| 20,000,000 +\| 0\.020 +\|/)
+
+      const constant = ['--cx', '-0.8', '--cy', '0.1']
+      const known = await runHere(['create', ...exact, ...constant, '--dry-run'], endpoint)
+      assert.match(known.stderr, /: the picture is expected to take 10000000 iterations, more than/)
     },
   ))
 

@@ -103,6 +103,11 @@ test('what is no picture of ours is one line that names the file', async () => {
     assert.equal([missing.code, missing.stderr], [1, 'faafo: cannot read /nowhere/a.png: there is no such file\n'])
     const folder = await runHere([...command, '/'])
     assert.equal([folder.code, folder.stderr], [1, 'faafo: cannot read /: it is a folder\n'])
+    const endless = await runHere([...command, '/dev/zero'])
+    assert.equal(
+      [endless.code, endless.stderr],
+      [1, `faafo: cannot read /dev/zero: it is larger than any picture of faafo\n`],
+    )
   }
 })
 

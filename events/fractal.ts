@@ -10,8 +10,8 @@ export const LIMITS = {
 } as const
 
 /**
- * Default `COMPUTE_BUDGET`: the most pixels × samples × iterations that one request may cost. 10¹² is about forty
- * minutes of one core in the worst case, where no pixel escapes.
+ * Default `COMPUTE_BUDGET`: the most iterations, of all pixels together, that may be expected of one request. 10¹² is
+ * about forty minutes of one core where none are saved.
  */
 export const DEFAULT_COMPUTE_BUDGET = 1e12
 

@@ -4,25 +4,38 @@ import { costOf, type FractalParams, type FractalRequest } from '../../events/fr
 import { estimateIterations } from '../kernel/estimate.ts'
 
 /**
- * The iterations that a request holds against the budget: those expected of its picture, or those of the worst case
- * where c is left to us, so that the same request again has the same answer whatever c would be chosen then.
+ * Whether the installation takes a request of which so many iterations are expected. Where c is left to us those of the
+ * worst case count, so that the same request again has the same answer whatever c would be chosen then.
  */
-const budgeted = (request: FractalRequest, expected: number): number =>
-  request.cx === undefined ? costOf(request) : expected
-
-/** Whether the installation takes a request of which so many iterations are expected. */
 export const isWithinBudget = (request: FractalRequest, expected: number, budget: number): boolean =>
-  budgeted(request, expected) <= budget
+  (request.cx === undefined ? costOf(request) : expected) <= budget
 
 /** Throws `invalid-request` where the request of this picture is over the budget. */
 export async function requireBudget(request: FractalRequest, params: FractalParams, budget: number): Promise<void> {
-  if (costOf(request) <= budget) return // no more is ever expected
-  await setImmediate() // estimates take some 20 ms, and a batch may have a thousand
-  const iterations = budgeted(request, estimateIterations(params))
-  if (iterations <= budget) return
-  const may = request.cx === undefined ? 'may' : 'is expected to'
-  const detail = `the picture ${may} take ${iterations} iterations, the budget of this installation is ${budget}`
-  throw new FaafoError('invalid-request', `cannot request a fractal: ${detail}`, {
+  const worst = costOf(request)
+  if (worst <= budget) return // no more is ever expected
+  if (request.cx === undefined)
+    throw overBudget(`may take ${worst}`, budget, 'give cx and cy, so that it can be estimated, or ')
+  await ownTurn()
+  const expected = estimateIterations(params)
+  if (!isWithinBudget(request, expected, budget)) throw overBudget(`is expected to take ${expected}`, budget)
+}
+
+let lastTurn: Promise<void> = Promise.resolve()
+
+/**
+ * Waits for a turn of the event loop that nobody else here has: an estimate may take 20 ms, and a batch may have a
+ * thousand.
+ */
+function ownTurn(): Promise<void> {
+  lastTurn = lastTurn.then(() => setImmediate())
+  return lastTurn
+}
+
+function overBudget(takes: string, budget: number, instead = ''): FaafoError {
+  const advice = `${instead}ask for fewer pixels or iterations`
+  const detail = `the picture ${takes} iterations, the budget of this installation is ${budget}; ${advice}`
+  return new FaafoError('invalid-request', `cannot request a fractal: ${detail}`, {
     details: { errors: [{ pointer: '/iterations', detail }] },
   })
 }

@@ -1,5 +1,5 @@
 import type { Context } from 'hono'
-import { costOf, parseFractalRequest } from '../../events/fractal.ts'
+import { costOf, type FractalParams, parseFractalRequest } from '../../events/fractal.ts'
 import { estimateIterations } from '../kernel/estimate.ts'
 import type { Api } from './api.ts'
 import { parseJson, readBody } from './body.ts'
@@ -7,8 +7,11 @@ import { isWithinBudget } from './budget.ts'
 import { MAX_BODY_BYTES, paramsOf } from './request.ts'
 import type { Estimate } from './schemas.ts'
 
-/** Iterations a second of one thread: about what the WebAssembly kernel does. Workers do not say how quick they are. */
-const THREAD_SPEED = 1e9
+/**
+ * What one thread takes, about: seconds for an iteration, and for all else that is done for a pixel (colour, checksum,
+ * file). Measured with `npm run bench -- kernel`; workers do not say how quick they are.
+ */
+const THREAD_SECONDS = { iteration: 1e-9, pixel: 12e-9 }
 
 /** POST /v1/estimate. Nothing is read or recorded; a request over the budget is estimated like any other. */
 export async function postEstimate(api: Api, c: Context): Promise<Response> {
@@ -20,12 +23,15 @@ export async function postEstimate(api: Api, c: Context): Promise<Response> {
     iterations,
     worst_case: costOf(params),
     within_budget: isWithinBudget(request, iterations, api.computeBudget),
-    seconds: threads === 0 ? null : iterations / (THREAD_SPEED * threads),
+    seconds: threads === 0 ? null : secondsOf(params, iterations) / threads,
     threads,
     cx: params.cx,
     cy: params.cy,
   } satisfies Estimate)
 }
+
+const secondsOf = ({ width, height }: FractalParams, iterations: number): number =>
+  iterations * THREAD_SECONDS.iteration + width * height * THREAD_SECONDS.pixel
 
 const threadsOf = ({ live }: Api): number =>
   live.workers().reduce((sum, { state, threads }) => (state === 'blocked' ? sum : sum + threads), 0)

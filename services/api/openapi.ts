@@ -117,7 +117,8 @@ const routes: RouteConfig[] = [
     path: '/v1/fractal',
     tags: ['Fractals'],
     summary: 'Request a fractal',
-    description: 'The same uuid again: the same request is answered 200 with the same object, another one 409.',
+    description:
+      'The same uuid again: the same request is answered 200 with the same object, another one 409. One of which more iterations are expected than the budget of this installation (`COMPUTE_BUDGET`) is refused; where cx and cy are left out width × height × iterations counts.',
     request: { headers: requestHeaders, body: { content: { 'application/json': { schema: fractalRequestSchema } } } },
     responses: {
       201: json('recorded; it is never lost from here on', fractalObjectSchema, createdHeaders),
@@ -185,7 +186,7 @@ const routes: RouteConfig[] = [
     tags: ['Fractals'],
     summary: 'How much work a fractal would be',
     description:
-      'Records nothing. Takes what `POST /v1/fractal` takes (the uuid means nothing), over the budget as well. Where no constant is given one is chosen; request the fractal with the one in the answer to have that very picture.',
+      'Records nothing. Takes what `POST /v1/fractal` takes (the uuid means nothing), over the budget as well. Where no constant is given one is chosen; request the fractal with the one in the answer to have that very picture, of which the expected iterations are then held against the budget.',
     request: { body: { content: { 'application/json': { schema: fractalRequestSchema } } } },
     responses: { 200: json('the estimate', estimateSchema), ...problems(400, 403, 413, 415) },
   },

@@ -108,7 +108,9 @@ export const estimateSchema = z
     worst_case: z.int().meta({
       description: 'width × height × iterations: held against the budget where cx and cy were left out',
     }),
-    within_budget: z.boolean().meta({ description: 'false: this installation would refuse the request' }),
+    within_budget: z
+      .boolean()
+      .meta({ description: 'false: this installation would refuse the request as it was sent' }),
     seconds: z
       .number()
       .nullable()

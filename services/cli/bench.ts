@@ -72,10 +72,10 @@ async function measure(threads: number, seconds: number, signal: AbortSignal) {
     const elapsed = () => (performance.now() - startedAt) / 1000
     let pictures = 0
     async function drawOn(): Promise<void> {
-      while (elapsed() < seconds) {
+      do {
         await drawOne()
         pictures++
-      }
+      } while (elapsed() < seconds)
     }
     await Promise.all([drawOn(), drawOn()]) // so that no thread waits for the end of a picture
     return { pictures, seconds: elapsed() }

@@ -51,9 +51,10 @@ async function tableOfEstimates(estimated: readonly Estimated[]): Promise<string
 function overBudget(request: FractalRequest, estimate: Estimate): FaafoError {
   const { width, height, iterations, cx } = request
   const takes = cx === undefined ? `may take ${estimate.worst_case}` : `is expected to take ${estimate.iterations}`
+  const instead = cx === undefined ? 'give --cx and --cy, so that it can be estimated, or ' : ''
   return new FaafoError(
     'invalid-request',
-    `cannot request ${width} x ${height} pixels of ${iterations} iterations: the picture ${takes} iterations, more than the budget of this installation; ask for fewer pixels or iterations`,
+    `cannot request ${width} x ${height} pixels of ${iterations} iterations: the picture ${takes} iterations, more than the budget of this installation; ${instead}ask for fewer pixels or iterations`,
   )
 }
 

@@ -1,6 +1,6 @@
+import { randomUUID } from 'node:crypto'
 import { open, readlink, realpath, rename, rm, stat } from 'node:fs/promises'
 import { basename, dirname, join, resolve } from 'node:path'
-import process from 'node:process'
 import { FaafoError } from '../../events/errors.ts'
 import { reasonOf } from './output.ts'
 
@@ -23,7 +23,7 @@ export async function writeOutput(
     return
   }
   const target = await targetOf(file)
-  const draft = join(dirname(target), `.${basename(target)}.${process.pid}.part`)
+  const draft = join(dirname(target), `.${basename(target)}.${randomUUID()}.part`)
   try {
     await writeAll(draft, 'wx', pieces).catch((error) => {
       if (error instanceof FaafoError) throw error

@@ -8,7 +8,7 @@ import { addList } from './list.ts'
 import { addRender } from './render.ts'
 import { addReplay } from './replay.ts'
 import { addServices } from './services.ts'
-import { DEFAULT_ENDPOINT, errorText, exitCodeOf, type Surroundings } from './session.ts'
+import { DEFAULT_ENDPOINT, errorText, exitCodeOf, helpHint, type Surroundings } from './session.ts'
 import { addShow } from './show.ts'
 import { addStatus } from './status.ts'
 import { addVerify } from './verify.ts'
@@ -17,13 +17,18 @@ import { addVerify } from './verify.ts'
 export async function runProgram(args: readonly string[], surroundings: Surroundings): Promise<number> {
   const asksVersion = args.includes('--version') || args.includes('-V')
   const version = asksVersion ? (await import('../platform/identity.ts')).VERSION : ''
+  const program = createProgram(surroundings, version)
+  let running = program
+  program.hook('preAction', (_, command) => {
+    running = command
+  })
   try {
-    await createProgram(surroundings, version).parseAsync(args, { from: 'user' })
+    await program.parseAsync(args, { from: 'user' })
     return 0
   } catch (error) {
     // commander has said its own errors itself
     const said = error instanceof CommanderError && (error.code.startsWith('commander.') || error.message === '')
-    if (!said) surroundings.stderr.write(`${errorText(error, args.includes('--debug'))}\n`)
+    if (!said) surroundings.stderr.write(`${errorText(error, args.includes('--debug'), running)}\n`)
     return exitCodeOf(error)
   }
 }
@@ -47,13 +52,6 @@ function createProgram(surroundings: Surroundings, version: string): Command {
     .configureOutput({
       writeOut: (text) => void stdout.write(text),
       writeErr: (text) => void stderr.write(text),
-      outputError(text, write) {
-        const line = text
-          .trim()
-          .replace(/^error: /, '')
-          .replace(/\.$/, '')
-        write(`faafo: ${line.replace(/\s*\n\s*/g, ' ')}; see faafo --help\n`)
-      },
     })
     .addHelpText(
       'after',
@@ -85,7 +83,22 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 the api cannot be reached.`,
   addReplay(program, surroundings)
   program.commandsGroup('Commands:')
   addHelp(program)
+  pointErrorsToHelp(program)
   return program
+}
+
+/** An error of commander's is one line that names the help of the command that it came from. */
+function pointErrorsToHelp(command: Command): void {
+  command.configureOutput({
+    outputError(text, write) {
+      const line = text
+        .trim()
+        .replace(/^error: /, '')
+        .replace(/\.$/, '')
+      write(`faafo: ${line.replace(/\s*\n\s*/g, ' ')}${helpHint(command)}\n`)
+    },
+  })
+  for (const one of command.commands) pointErrorsToHelp(one)
 }
 
 /** In place of commander's own, which prints the whole help where it does not know the command. */

@@ -29,7 +29,7 @@ export async function reproduce(session: Session, file: string): Promise<void> {
   const otherKernel =
     kernelVersion === KERNEL_VERSION
       ? ''
-      : `; it names the kernel ${quoted(kernelVersion)}, this is '${KERNEL_VERSION}'`
+      : `; it names ${kernelVersion ? `the kernel ${quoted(kernelVersion)}` : 'no kernel'}, this is '${KERNEL_VERSION}'`
   // The same bytes have the same pixels and texts.
   if (!drawn.equals(picture.png)) {
     const found = naming(file, () => decodePng(picture.png))
@@ -37,7 +37,7 @@ export async function reproduce(session: Session, file: string): Promise<void> {
     if (difference) throw differing(difference + otherKernel)
     if (pixelChecksum !== drawnChecksum) {
       throw differing(
-        `all pixels are those of its request, but it says that their checksum is ${quoted(pixelChecksum)}; it is ${drawnChecksum}${otherKernel}`,
+        `all pixels are those of its request, but it says ${pixelChecksum ? `that their checksum is ${quoted(pixelChecksum)}; it` : 'no checksum of them, which'} is ${drawnChecksum}${otherKernel}`,
       )
     }
   }

@@ -28,7 +28,7 @@ export type Session = Surroundings & {
 }
 
 export const DEFAULT_ENDPOINT = 'http://127.0.0.1:8080'
-const SIGNALS = { SIGINT: 130, SIGTERM: 143 } as const
+const SIGNALS = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 } as const
 
 /** Runs a command's action; throws a CommanderError where the exit code is not 0. */
 export async function inSession(
@@ -130,10 +130,17 @@ export function exitCodeOf(error: unknown): number {
   return isFaafoError(error, 'invalid-config') ? 2 : 1
 }
 
-/** One line; the whole stack with its causes under `--debug`. */
-export function errorText(error: unknown, debug = false): string {
+/** Where a wrong use of the command is made good. */
+export const helpHint = (command: Command): string => `; see ${pathOf(command)} --help`
+
+const pathOf = (command: Command): string =>
+  command.parent ? `${pathOf(command.parent)} ${command.name()}` : command.name()
+
+/** One line; the whole stack with its causes under `--debug`. `command` is the one that ended with it. */
+export function errorText(error: unknown, debug = false, command?: Command): string {
   if (debug && error instanceof Error && !(error instanceof CommanderError)) return stackOf(error)
-  const hint = error instanceof CommanderError && error.code === 'faafo.usage' ? '; see faafo --help' : ''
+  const isUsage = error instanceof CommanderError && error.code === 'faafo.usage'
+  const hint = isUsage && command ? helpHint(command) : ''
   return `faafo: ${messageOf(error).replace(/\s*\n\s*/g, ' ')}${hint}`
 }
 

@@ -5,7 +5,10 @@ import { openDrawing } from './drawing.ts'
 const LEAST_SIDE = 4
 const MOST_SIDE = 64
 
-/** Most iterations of the kernel, some 20 ms; the group of pixels in hand is finished all the same. */
+/**
+ * Most iterations of the kernel, some 20 ms, or 130 where it is the plain one; the group of pixels in hand is finished
+ * all the same.
+ */
 const MOST_STEPS = 20_000_000
 
 /**

@@ -91,7 +91,7 @@ export async function* encodePng(
 }
 
 /**
- * The texts of a PNG file, by keyword. Throws `image-damaged` where it is not a PNG, ends early, or a text's CRC is wrong.
+ * The texts of a PNG file, by keyword. Throws `image-damaged` where it is not a PNG, ends early, or a CRC is wrong.
  */
 export function textsOf(png: Uint8Array): Record<string, string> {
   const bytes = Buffer.from(png.buffer, png.byteOffset, png.byteLength)
@@ -104,9 +104,9 @@ export function textsOf(png: Uint8Array): Record<string, string> {
     if (end > bytes.length) throw damaged('it ends early')
     const type = bytes.toString('latin1', at + 4, at + 8)
     if (type === 'IEND') return texts
+    if (crc32(bytes.subarray(at + 4, end - 4)) !== bytes.readUInt32BE(end - 4))
+      throw damaged(type === 'tEXt' ? 'a text of it is damaged' : 'its pixels are damaged')
     if (type === 'tEXt') {
-      if (crc32(bytes.subarray(at + 4, end - 4)) !== bytes.readUInt32BE(end - 4))
-        throw damaged('a text of it is damaged')
       const [keyword = '', text = ''] = bytes.toString('latin1', at + 8, end - 4).split('\0')
       texts[keyword] = text
     }

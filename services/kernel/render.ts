@@ -106,9 +106,7 @@ export async function* assemblePng(
 }
 
 export type RenderOptions = {
-  /** Asked every STEPS_AT_ONCE iterations; true aborts. For threads, where a shared flag says so while the loop is busy. */
-  stop?: () => boolean
-  /** Aborts too; the event loop gets a turn then, so that the signal can be given in the same thread. */
+  /** Aborts. The event loop gets a turn every STEPS_AT_ONCE iterations, so that it can be given in the same thread. */
   signal?: AbortSignal
   /** Told whole rows rendered so far, of `total`. Never falls, ends at `total`. */
   onRows?: (done: number, total: number) => void
@@ -120,7 +118,7 @@ export type RenderOptions = {
  */
 export function renderPng(job: RenderJob, options: RenderOptions = {}): AsyncGenerator<Uint8Array, Rendered> {
   const { params } = job
-  const { stop, signal, onRows } = options
+  const { signal, onRows } = options
 
   async function* bands(): AsyncGenerator<RenderedBand, void> {
     const room = new Uint8Array(mostPixelsOf(params))
@@ -132,7 +130,7 @@ export function renderPng(job: RenderJob, options: RenderOptions = {}): AsyncGen
         done += rows
         onRows?.(done, params.height)
       })
-      while (!drawing.next().done) await turn()
+      for (const _ of drawing) await turn()
       await turn()
       yield { indices, piece: compressRows(params.width, indices) }
     }
@@ -144,7 +142,7 @@ export function renderPng(job: RenderJob, options: RenderOptions = {}): AsyncGen
   }
 
   function throwIfAborted(): void {
-    if (signal?.aborted || stop?.()) throw aborted(signal?.reason)
+    if (signal?.aborted) throw aborted(signal.reason)
   }
 
   return assemblePng(job, bands())

@@ -16,7 +16,7 @@ const STEPS_PER_THREAD = 4e8
 /** Worst case up to which it is not worth a sample. */
 const UNSAMPLED_STEPS = 2e7
 
-/** The steps to expect of a picture, a step being an iteration of a pixel. Takes up to some 20 ms. */
+/** The steps to expect of a picture, a step being an iteration of a pixel. Takes some 20 ms at most, seldom more. */
 export const stepsOf = (params: FractalParams): number =>
   costOf(params) <= UNSAMPLED_STEPS ? costOf(params) : estimateIterations(params)
 

@@ -27,7 +27,7 @@ async function render(job: RenderJob): Promise<void> {
     reportedAt = performance.now()
     report({ rows })
   }
-  // A signal, though it never fires, gives the event loop its turn between bands: so the input's end is heard.
+  // A signal, though it never fires, gives the event loop its turns: so the input's end is heard.
   const picture = renderPng(job, { signal: new AbortController().signal, onRows })
   let next = await picture.next()
   for (; !next.done; next = await picture.next()) {

@@ -49,14 +49,16 @@ async function renderWhole(job: RenderJob): Promise<SmallPicture> {
 
 /** Renders one band of a larger picture into `indices`. */
 export function renderBand({ uuid, params, band, indices, shared }: BandJob): DrawnBand | Failure {
+  const throwIfStopped = () => {
+    if (Atomics.load(shared, word.stop) !== 0) throw aborted()
+  }
   try {
     const beganAt = performance.timeOrigin + performance.now()
     if (band.y0 === 0) announceRender({ uuid, params })
     const drawing = drawBand(params, band, indices, (rows) => Atomics.add(shared, word.rows, rows))
-    for (;;) {
-      if (Atomics.load(shared, word.stop) !== 0) throw aborted()
-      if (drawing.next().done) return { beganAt, piece: compressRows(params.width, indices) }
-    }
+    throwIfStopped()
+    for (const _ of drawing) throwIfStopped()
+    return { beganAt, piece: compressRows(params.width, indices) }
   } catch (error) {
     return failureOf(error)
   }

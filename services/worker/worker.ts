@@ -97,11 +97,14 @@ export async function runWorker(parts: WorkerParts, stop: AbortSignal): Promise<
       known.delivery = delivery
       return
     }
+    if (stop.aborted || trouble.reason() !== null) {
+      settle(delivery, { type: 'nak', delayMs: 0 })
+      return
+    }
     const cost = stepsOf(request.data.params)
     const offered = offer(load, cost)
     load = offered.load
-    if (!offered.taken || stop.aborted || trouble.reason() !== null) {
-      if (offered.taken) load = release(load, cost)
+    if (!offered.taken) {
       settle(delivery, { type: 'nak', delayMs: 0 })
       return
     }

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
-import { existsSync } from 'node:fs'
 import { readdir, readFile, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { crc32 } from 'node:zlib'
 import { PNG } from 'pngjs'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -192,6 +192,12 @@ test('pixels that cannot be decoded are a line, too', async () => {
   const bytes = Buffer.from(picture)
   const at = bytes.indexOf('IDAT') + 20
   bytes[at] = (bytes[at] ?? 0) ^ 1
+  const damaged = await runWith(bytes, 'verify')
+  assert.equal([damaged.code, damaged.stderr], [1, 'faafo: cannot read a.png: its pixels are damaged\n'])
+
+  const begin = at - 20
+  const end = begin + 4 + bytes.readUInt32BE(begin - 4)
+  bytes.writeUInt32BE(crc32(bytes.subarray(begin, end)), end)
   const { code, stderr } = await runWith(bytes, 'verify')
   assert.is(code, 1)
   assert.match(stderr, /\nfaafo: cannot decode a\.png: [^\n]+\n$/)
@@ -282,17 +288,22 @@ test('render follows a symbolic link, and writes to standard output where it is 
     assert.is(stderr, progress)
   }))
 
-test('Ctrl-C while a picture is drawn leaves no file', () =>
-  withTempDir(async (cwd) => {
-    const endless = ['--width', '16384', '--height', '300', '--iterations', '1000000', '--cx', '0.25', '--cy', '0']
-    const window = ['--xa', '0', '--xb', '0.1', '--ya', '0', '--yb', '0.1']
-    const { child, ended } = startProgram(['render', ...endless, ...window, '-o', 'a.png'], { cwd })
-    await until(() => existsSync(join(cwd, `.a.png.${child.pid}.part`)), { what: 'it draws' })
-    child.kill('SIGINT')
-    const { code, stderr } = await ended
-    assert.equal([code, stderr], [130, ''])
-    assert.equal(await readdir(cwd), [])
-  }))
+for (const [signal, expected] of [
+  ['SIGINT', 130],
+  ['SIGHUP', 129],
+] as const) {
+  test(`${signal} while a picture is drawn leaves no file`, () =>
+    withTempDir(async (cwd) => {
+      const endless = ['--width', '16384', '--height', '300', '--iterations', '1000000', '--cx', '0.25', '--cy', '0']
+      const window = ['--xa', '0', '--xb', '0.1', '--ya', '0', '--yb', '0.1']
+      const { child, ended } = startProgram(['render', ...endless, ...window, '-o', 'a.png'], { cwd })
+      await until(async () => (await readdir(cwd)).some((name) => name.endsWith('.part')), { what: 'it draws' })
+      child.kill(signal)
+      const { code, stderr } = await ended
+      assert.equal([code, stderr], [expected, ''])
+      assert.equal(await readdir(cwd), [])
+    }))
+}
 
 const like = (bytes: Uint8Array, ...args: string[]) => {
   const bodies: Record<string, unknown>[] = []

@@ -1,6 +1,6 @@
 /*
  * The escape-time loop of Julia sets, eight pixels at a time. AssemblyScript: the build makes a WebAssembly module
- * without imports of it. `../wasm-kernel.ts` is what the rest of the system sees of it, `../julia.ts` the same in plain
+ * without imports of it. `../simd-drawing.ts` is what the rest of the system sees of it, `../julia.ts` the same in plain
  * TypeScript, which the tests hold it to.
  *
  * A tile is up to MAX_PIXELS pixels in whole rows. Eight neighbours run together until so few of them are left that
@@ -8,7 +8,7 @@
  * same way, eight at a time, until it is empty. What happens to a pixel is the same wherever it waits.
  *
  * A lane goes on for a while after its pixel has escaped. That is exact only where an orbit that has left the circle
- * |z| = 2 never comes back, in floating point too; `../wasm-kernel.ts` asks for no other.
+ * |z| = 2 never comes back, in floating point too; `../simd-drawing.ts` asks for no other.
  */
 
 const MAX_PIXELS: i32 = 16384

@@ -14,7 +14,7 @@ export type Surroundings = {
 
 /** What a command works with while it runs. Results go to stdout, everything else is a line on stderr. */
 export type Session = Surroundings & {
-  /** Fires on Ctrl-C and on SIGTERM. */
+  /** Fires on Ctrl-C, SIGTERM and SIGHUP (its terminal was closed). */
   signal: AbortSignal
   client: Client
   /** Writes to stdout; resolves once there is room for more. */

@@ -200,7 +200,8 @@ test('a picture that is damaged, or cannot be decoded, is a line, too', async ()
   foreign[header + 13] = 5 // no such colour type
   foreign.writeUInt32BE(crc32(foreign.subarray(header, header + 17)), header + 17)
   const second = await runWith(foreign, 'verify')
-  assert.equal([second.code, second.stderr], [1, `${progress}faafo: cannot decode a.png: Unsupported color type\n`])
+  assert.is(second.code, 1)
+  assert.match(second.stderr, /^faafo: cannot decode a\.png: [^\n]+\n$/m)
 })
 
 test('render draws what it is told, and the file can be verified', () =>

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { setImmediate } from 'node:timers/promises'
 import { FaafoError } from '../../events/errors.ts'
-import type { FractalParams } from '../../events/fractal.ts'
+import { type FractalParams, LIMITS } from '../../events/fractal.ts'
 import { type RenderJob, textsAfter, textsBefore } from './description.ts'
 import { openDrawing } from './drawing.ts'
 import { PALETTE } from './julia.ts'
@@ -24,23 +24,18 @@ const BAND_STEPS = 1e9
 /** Rows [y0, y1). */
 export type Band = { y0: number; y1: number }
 
+/** Most pixels of a band of any picture. */
+export const MOST_BAND_PIXELS = Math.max(BAND_PIXELS.most, LIMITS.maxSide)
+
 /** The bands of a picture, from top to bottom. They depend on nothing else, so that its file does not either. */
-export function bandsOf(params: FractalParams): Band[] {
-  const { height } = params
-  const rows = rowsOfBand(params)
+export function bandsOf({ width, height, iterations }: FractalParams): Band[] {
+  const pixels = Math.min(Math.max((width * height) / BANDS, BAND_PIXELS.least), BAND_PIXELS.most)
+  const rows = Math.max(1, Math.floor(Math.min(pixels, BAND_STEPS / iterations) / width))
   return Array.from({ length: Math.ceil(height / rows) }, (_, k) => ({
     y0: k * rows,
     y1: Math.min((k + 1) * rows, height),
   }))
 }
-
-function rowsOfBand({ width, height, iterations }: FractalParams): number {
-  const pixels = Math.min(Math.max((width * height) / BANDS, BAND_PIXELS.least), BAND_PIXELS.most)
-  return Math.min(height, Math.max(1, Math.floor(Math.min(pixels, BAND_STEPS / iterations) / width)))
-}
-
-/** Most pixels of a band of the picture. */
-export const mostPixelsOf = (params: FractalParams): number => rowsOfBand(params) * params.width
 
 /** How many pixels a band of the picture has. */
 export const pixelsOf = ({ width }: FractalParams, { y0, y1 }: Band): number => (y1 - y0) * width
@@ -121,7 +116,7 @@ export function renderPng(job: RenderJob, options: RenderOptions = {}): AsyncGen
   const { signal, onRows } = options
 
   async function* bands(): AsyncGenerator<RenderedBand, void> {
-    const room = new Uint8Array(mostPixelsOf(params))
+    const room = new Uint8Array(Math.min(params.width * params.height, MOST_BAND_PIXELS))
     let done = 0
     throwIfAborted()
     for (const band of bandsOf(params)) {

@@ -4,7 +4,7 @@ import { Piscina } from 'piscina'
 import { type ErrorCode, FaafoError, messageOf } from '../../events/errors.ts'
 import { costOf, type FractalParams } from '../../events/fractal.ts'
 import type { RenderJob } from '../kernel/description.ts'
-import { aborted, assemblePng, bandsOf, mostPixelsOf, pixelsOf, type RenderedBand } from '../kernel/render.ts'
+import { aborted, assemblePng, bandsOf, MOST_BAND_PIXELS, pixelsOf, type RenderedBand } from '../kernel/render.ts'
 import type { Renderer } from './rendering.ts'
 import { type BandJob, type DrawnBand, type Failure, type SmallPicture, word } from './thread-main.ts'
 
@@ -115,6 +115,8 @@ function batches(threads: number, run: (jobs: RenderJob[]) => Promise<(SmallPict
   }
 }
 
+type GivenBand = { room: SharedArrayBuffer; indices: Uint8Array; drawn: Promise<DrawnBand | Failure> }
+
 /**
  * Renders large pictures band by band, on all threads. The threads go to the picture that came first, and to the next
  * one as soon as there are not bands enough left. A picture whose reader is slow waits for it.
@@ -123,6 +125,14 @@ function bandwise(threads: number, run: (job: BandJob) => Promise<DrawnBand | Fa
   /** Gives out one more band, where there is one to be given out now. */
   const pictures: (() => Promise<unknown> | null)[] = []
   let running = 0
+  /** Room for a band's indices, shared with the thread that draws it: what is free of what was ever needed. */
+  const rooms: SharedArrayBuffer[] = []
+
+  /** Frees the room of a band that nobody reads any more, once nobody draws it. */
+  function release({ room, drawn }: GivenBand): void {
+    const free = () => void rooms.push(room)
+    drawn.then(free, free)
+  }
 
   /** One band more than there are threads, so that none waits while we are busy. */
   function giveOut(): void {
@@ -142,9 +152,8 @@ function bandwise(threads: number, run: (job: BandJob) => Promise<DrawnBand | Fa
     const shared = new Int32Array(new SharedArrayBuffer(4 * word.count))
     const waiting = bandsOf(params)
     const bandCount = waiting.length
-    const given: { room: SharedArrayBuffer; indices: Uint8Array; drawn: Promise<DrawnBand | Failure> }[] = []
-    /** Room for a band's indices, each shared with the thread that draws it; those that are free again. */
-    const rooms: SharedArrayBuffer[] = []
+    let given: GivenBand[] = []
+    const isStopped = () => Atomics.load(shared, word.stop) !== 0
     let wake = () => {}
     let startedAt: number | undefined
     let pixelChecksum = ''
@@ -152,7 +161,7 @@ function bandwise(threads: number, run: (job: BandJob) => Promise<DrawnBand | Fa
     function next(): Promise<unknown> | null {
       const band = given.length <= threads + 1 ? waiting.shift() : undefined
       if (!band) return null
-      const room = rooms.pop() ?? new SharedArrayBuffer(mostPixelsOf(params))
+      const room = rooms.pop() ?? new SharedArrayBuffer(MOST_BAND_PIXELS)
       const indices = new Uint8Array(room, 0, pixelsOf(params, band))
       const drawn = run({ uuid, params, band, indices, shared })
       given.push({ room, indices, drawn })
@@ -163,20 +172,24 @@ function bandwise(threads: number, run: (job: BandJob) => Promise<DrawnBand | Fa
     async function* bands(): AsyncGenerator<RenderedBand, void> {
       for (let left = bandCount; left > 0; left--) {
         giveOut()
-        while (given.length === 0 && !signal.aborted) {
+        while (given.length === 0 && !isStopped()) {
           await new Promise<void>((done) => {
             wake = done
           })
         }
         const first = given.shift()
-        const drawn = await first?.drawn.catch((error) => {
-          throw threadLost(error)
-        })
-        if (!first || !drawn || signal.aborted) throw aborted()
-        if ('error' in drawn) throw errorOf(drawn)
-        startedAt ??= drawn.beganAt - performance.timeOrigin
-        yield { indices: first.indices, piece: drawn.piece }
-        rooms.push(first.room)
+        if (!first) throw aborted()
+        try {
+          const drawn = await first.drawn.catch((error) => {
+            throw threadLost(error)
+          })
+          if (isStopped()) throw aborted()
+          if ('error' in drawn) throw errorOf(drawn)
+          startedAt ??= drawn.beganAt - performance.timeOrigin
+          yield { indices: first.indices, piece: drawn.piece }
+        } finally {
+          release(first)
+        }
       }
     }
 
@@ -189,6 +202,8 @@ function bandwise(threads: number, run: (job: BandJob) => Promise<DrawnBand | Fa
       Atomics.store(shared, word.stop, 1)
       signal.removeEventListener('abort', stop)
       wake()
+      for (const one of given) release(one)
+      given = []
       const at = pictures.indexOf(next)
       if (at >= 0) pictures.splice(at, 1)
     }

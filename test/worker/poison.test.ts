@@ -19,7 +19,7 @@ test('one task that kills its process, among good ones, the broker killed once m
         await until(() => child.ended(), { what: 'the worker ended', withinMs: 120_000 })
       }
     })()
-    await until(async () => (await at.attempts(poison)).length > 1, { what: 'the poison has struck' })
+    await until(async () => (await at.attempts(poison)).length > 1, { what: 'the poison has struck', withinMs: 90_000 })
     await at.broker.kill()
     await at.broker.restart()
     const outcome = await at.outcome(poison, 90_000)

@@ -2,19 +2,19 @@ import { costOf, type FractalParams } from '../../events/fractal.ts'
 import { estimateIterations } from '../kernel/estimate.ts'
 
 /*
- * How much work a worker takes in hand: about a second of the steps that are expected for each render thread, so that
- * small tasks overlap their I/O and large ones are left to others; at least one task for each thread and at most
- * MAX_HELD. What a message costs is known only once it is here, so the size of an ask goes by what recent ones cost,
- * and a task that then does not fit is handed back at once.
+ * How much work a worker takes in hand: about a tenth of a second of what is expected for each render thread, so that
+ * small tasks overlap their I/O and others are left to workers that are idle; at least one task for each thread and at
+ * most MAX_HELD. What a message costs is known only once it is here, so the size of an ask goes by what recent ones
+ * cost, and a task that then does not fit is handed back at once.
  */
 
 export const MAX_HELD = 64
 
-/** Steps that one thread does in a second, about: the kernel's worst case on a slow core. */
-const STEPS_PER_THREAD = 4e8
+/** Steps that one thread does in a tenth of a second, about. */
+const STEPS_PER_THREAD = 1e8
 
-/** Worst case up to which it is not worth a sample. */
-const UNSAMPLED_STEPS = 2e7
+/** Worst case up to which it is not worth a sample, which may be as large as the picture. */
+const UNSAMPLED_STEPS = 2e6
 
 /** The steps to expect of a picture, a step being an iteration of a pixel. Takes some 20 ms at most, seldom more. */
 export const stepsOf = (params: FractalParams): number =>

@@ -1,5 +1,6 @@
 import { spawnSync } from 'node:child_process'
 import { brokerProgram } from '../support/broker.ts'
+import { juliaRequest } from '../support/julia-request.ts'
 import { type System, withSystem } from '../support/system.ts'
 
 /** How often the broker writes to disk: its own default, and what `faafo up` asks for. */
@@ -24,14 +25,4 @@ export const brokerVersion = (program: string): string =>
     .stdout.replace(/^.*v(?=\d)/, '')
     .trim()
 
-export const request = (side: number) => ({
-  width: side,
-  height: side,
-  iterations: 128,
-  xa: -2,
-  xb: 2,
-  ya: -1.5,
-  yb: 1.5,
-  cx: -0.8,
-  cy: 0.156,
-})
+export const request = (side: number) => juliaRequest(side, side, 128)

@@ -5,30 +5,20 @@ import { crc32 } from 'node:zlib'
 import { PNG } from 'pngjs'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { FractalParams } from '../../events/fractal.ts'
 import { decodePng, pixelChecksumOf } from '../../services/kernel/decode.ts'
 import { describe } from '../../services/kernel/description.ts'
 import { KERNEL_VERSION } from '../../services/kernel/julia.ts'
 import { compressRows, encodePng, type Texts, textsOf } from '../../services/kernel/png.ts'
 import { renderPng } from '../../services/kernel/render.ts'
 import { collect } from '../support/collect.ts'
+import { juliaRequest } from '../support/julia-request.ts'
 import { withTempDir } from '../support/temp.ts'
 import { until } from '../support/until.ts'
 import { runHere, startProgram } from './run-program.ts'
 import { json, requested, withScriptedApi } from './scripted-api.ts'
 
 const uuid = '0f5b0d5c-8f5e-4c1e-9f0b-3f1f6f2a7c11'
-const params: FractalParams = {
-  width: 40,
-  height: 30,
-  iterations: 60,
-  xa: -2,
-  xb: 2,
-  ya: -1.5,
-  yb: 1.5,
-  cx: -0.8,
-  cy: 0.156,
-}
+const params = juliaRequest(40, 30, 60)
 const { bytes: picture, result: drawn } = await collect(renderPng({ uuid, params }))
 const foreign = PNG.sync.write(new PNG({ width: 3, height: 2 }))
 

@@ -5,26 +5,16 @@ import { PNG } from 'pngjs'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { isFaafoError } from '../../events/errors.ts'
-import type { FractalParams } from '../../events/fractal.ts'
 import { pixelChecksumOf } from '../../services/kernel/decode.ts'
 import { describe, type RenderJob, textsAfter, textsBefore } from '../../services/kernel/description.ts'
 import { KERNEL_VERSION } from '../../services/kernel/julia.ts'
 import { compressRows, encodePng, type Texts } from '../../services/kernel/png.ts'
 import { renderPng } from '../../services/kernel/render.ts'
 import { collect } from '../support/collect.ts'
+import { juliaRequest } from '../support/julia-request.ts'
 
 const uuid = '0f5b0d5c-8f5e-4c1e-9f0b-3f1f6f2a7c11'
-const params: FractalParams = {
-  width: 20,
-  height: 15,
-  iterations: 60,
-  xa: -2,
-  xb: 2,
-  ya: -1.5,
-  yb: 1.5,
-  cx: -0.8,
-  cy: 0.156,
-}
+const params = juliaRequest(20, 15, 60)
 
 const draw = async (job: RenderJob) => collect(renderPng(job))
 

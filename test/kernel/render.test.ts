@@ -7,18 +7,9 @@ import type { FractalParams } from '../../events/fractal.ts'
 import { type Band, bandsOf, drawBand, renderPng } from '../../services/kernel/render.ts'
 import { collect } from '../support/collect.ts'
 import { drawRows } from '../support/draw-rows.ts'
+import { juliaRequest } from '../support/julia-request.ts'
 
-const quick: FractalParams = {
-  width: 700,
-  height: 500,
-  iterations: 60,
-  xa: -2,
-  xb: 2,
-  ya: -1.5,
-  yb: 1.5,
-  cx: -0.8,
-  cy: 0.156,
-}
+const quick = juliaRequest(700, 500, 60)
 
 /** No pixel of it ever escapes, and no orbit repeats soon: 5 × 10¹² iterations in all, 16 × 10⁹ in one row. */
 const endless: FractalParams = {

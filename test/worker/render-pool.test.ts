@@ -11,15 +11,13 @@ import { fileStore } from '../../services/storage/file-store.ts'
 import { createRenderPool, type RenderPool } from '../../services/worker/render-pool.ts'
 import type { Rendering } from '../../services/worker/rendering.ts'
 import { collect } from '../support/collect.ts'
+import { juliaRequest } from '../support/julia-request.ts'
 import { seededRandom } from '../support/seeded-random.ts'
 import { withTempDir } from '../support/temp.ts'
 import { until } from '../support/until.ts'
 
 const uuid = '0f5b0d5c-8f5e-4c1e-9f0b-3f1f6f2a7c11'
-const picture: FractalParams = {
-  ...{ width: 1200, height: 900, iterations: 200 },
-  ...{ xa: -2, xb: 2, ya: -1.5, yb: 1.5, cx: -0.8, cy: 0.156 },
-}
+const picture = juliaRequest(1200, 900, 200)
 /** No pixel of it escapes, and no orbit repeats soon. */
 const endless: FractalParams = {
   ...{ width: 1000, height: 1000, iterations: 1_000_000 },

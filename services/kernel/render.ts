@@ -137,11 +137,11 @@ export function renderPng(job: RenderJob, options: RenderOptions = {}): AsyncGen
   }
 
   function throwIfAborted(): void {
-    if (signal?.aborted) throw aborted(signal.reason)
+    if (signal?.aborted) throw abortedError(signal.reason)
   }
 
   return assemblePng(job, bands())
 }
 
-export const aborted = (reason?: unknown) =>
+export const abortedError = (reason?: unknown) =>
   new FaafoError('aborted', 'cannot render the fractal: it was stopped', { cause: reason })

@@ -1,9 +1,9 @@
 import { once } from 'node:events'
 import process from 'node:process'
 import { createInterface } from 'node:readline'
-import { isFaafoError, messageOf } from '../../events/errors.ts'
 import type { RenderJob } from '../kernel/description.ts'
 import { renderPng } from '../kernel/render.ts'
+import { type Failure, failureOf } from './failure.ts'
 import { announceRender } from './rendering.ts'
 
 /*
@@ -13,7 +13,7 @@ import { announceRender } from './rendering.ts'
  *   standard output   the PNG
  *   standard error    lines of JSON, each a Report; whatever else stands there is somebody's warning
  */
-export type Report = { rows: number } | { pixelChecksum: string } | { error: { code: string; message: string } }
+export type Report = { rows: number } | { pixelChecksum: string } | Failure
 
 const REPORT_MS = 250
 
@@ -42,7 +42,7 @@ input.once('line', async (line) => {
   try {
     await render(JSON.parse(line))
   } catch (error) {
-    report({ error: { code: isFaafoError(error) ? error.code : 'internal', message: messageOf(error) } })
+    report(failureOf(error))
   } finally {
     process.stdout.end(() => process.stderr.end(() => process.exit(0)))
   }

@@ -4,7 +4,9 @@ import process from 'node:process'
 import { createInterface } from 'node:readline'
 import type { Readable, Writable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
-import { type ErrorCode, FaafoError } from '../../events/errors.ts'
+import { FaafoError } from '../../events/errors.ts'
+import { abortedError } from '../kernel/render.ts'
+import { errorOf, type Failure } from './failure.ts'
 import type { Report } from './isolated-main.ts'
 import type { Renderer } from './rendering.ts'
 
@@ -16,7 +18,7 @@ const HEAP_MB = 256
  * with `render-crashed`.
  */
 export const renderIsolated: Renderer = async (job, signal) => {
-  if (signal.aborted) throw stopped()
+  if (signal.aborted) throw abortedError()
   const { command, args } = program()
   const startedAt = performance.now()
   const child: ChildProcessByStdio<Writable, Readable, Readable> = spawn(command, args, {
@@ -34,15 +36,15 @@ export const renderIsolated: Renderer = async (job, signal) => {
   ended.catch(() => {}) // the chunks tell
   child.stdin.on('error', () => {}) // a child that ended is noticed by that
   child.stdin.write(`${JSON.stringify(job)}\n`)
-  const last: { rows: number; pixelChecksum?: string; error?: { code: string; message: string } } = { rows: 0 }
+  const last: { rows: number; pixelChecksum?: string } & Partial<Failure> = { rows: 0 }
   const lines = createInterface({ input: child.stderr })
   lines.on('line', (line) => Object.assign(last, parseReport(line)))
 
   async function* chunks(): AsyncGenerator<Uint8Array, void> {
     for await (const chunk of child.stdout) yield chunk
     const [code, killedBy] = await ended
-    if (signal.aborted) throw stopped()
-    if (last.error) throw new FaafoError(last.error.code as ErrorCode, last.error.message)
+    if (signal.aborted) throw abortedError()
+    if (last.error) throw errorOf({ error: last.error })
     if (last.pixelChecksum !== undefined) return
     const how = killedBy ? `by ${killedBy}` : `with exit code ${code}`
     throw new FaafoError('render-crashed', `cannot render the fractal: the process that rendered it was ended ${how}`)
@@ -75,5 +77,3 @@ function parseReport(line: string): Report | undefined {
     return undefined
   }
 }
-
-const stopped = () => new FaafoError('aborted', 'cannot render the fractal: it was stopped')

@@ -1,15 +1,14 @@
 import process from 'node:process'
 import { fileURLToPath } from 'node:url'
 import { Piscina } from 'piscina'
-import { type ErrorCode, FaafoError, messageOf } from '../../events/errors.ts'
-import { costOf, type FractalParams } from '../../events/fractal.ts'
+import { FaafoError } from '../../events/errors.ts'
+import { costOf } from '../../events/fractal.ts'
 import type { RenderJob } from '../kernel/description.ts'
-import { aborted, assemblePng, bandsOf, MOST_BAND_PIXELS, pixelsOf, type RenderedBand } from '../kernel/render.ts'
-import type { Renderer } from './rendering.ts'
-import { type BandJob, type DrawnBand, type Failure, type SmallPicture, word } from './thread-main.ts'
+import { abortedError, assemblePng, bandsOf, MOST_BAND_PIXELS, pixelsOf, type RenderedBand } from '../kernel/render.ts'
+import { errorOf, type Failure } from './failure.ts'
+import { isSmall, type Renderer, SMALL } from './rendering.ts'
+import { type BandJob, type DrawnBand, type SmallPicture, word } from './thread-main.ts'
 
-/** A picture of at most so many steps (some 20 ms) and pixels is sent whole, several in one call to a thread. */
-const SMALL = { steps: 2e7, pixels: 2 ** 18 }
 const MAX_BATCH = 16
 
 export type RenderPool = {
@@ -41,8 +40,6 @@ function tsxInThreads(): { execArgv?: string[] } {
   const register = `import { register } from '${import.meta.resolve('tsx/esm/api')}'; register()`
   return { execArgv: ['--import', `data:text/javascript,${encodeURIComponent(register)}`] }
 }
-
-const isSmall = (params: FractalParams) => costOf(params) <= SMALL.steps && params.width * params.height <= SMALL.pixels
 
 type Waiting = {
   job: RenderJob
@@ -92,7 +89,7 @@ function batches(threads: number, run: (jobs: RenderJob[]) => Promise<(SmallPict
       if (wanted.length === 1) wanted[0]?.refuse(threadLost(error))
       else for (const one of wanted) void runBatch([one])
     } finally {
-      for (const one of batch) if (one.signal.aborted) one.refuse(aborted())
+      for (const one of batch) if (one.signal.aborted) one.refuse(abortedError())
       running--
       schedule()
     }
@@ -148,7 +145,7 @@ function bandwise(threads: number, run: (job: BandJob) => Promise<DrawnBand | Fa
   }
 
   return async ({ uuid, params }, signal) => {
-    if (signal.aborted) throw aborted()
+    if (signal.aborted) throw abortedError()
     const shared = new Int32Array(new SharedArrayBuffer(4 * word.count))
     const waiting = bandsOf(params)
     const bandCount = waiting.length
@@ -178,12 +175,12 @@ function bandwise(threads: number, run: (job: BandJob) => Promise<DrawnBand | Fa
           })
         }
         const first = given.shift()
-        if (!first) throw aborted()
+        if (!first) throw abortedError()
         try {
           const drawn = await first.drawn.catch((error) => {
             throw threadLost(error)
           })
-          if (isStopped()) throw aborted()
+          if (isStopped()) throw abortedError()
           if ('error' in drawn) throw errorOf(drawn)
           startedAt ??= drawn.beganAt - performance.timeOrigin
           yield { indices: first.indices, piece: drawn.piece }
@@ -220,9 +217,5 @@ function bandwise(threads: number, run: (job: BandJob) => Promise<DrawnBand | Fa
   }
 }
 
-const errorOf = ({ error }: Failure) => new FaafoError(error.code as ErrorCode, error.message)
-
 const threadLost = (error: unknown) =>
-  new FaafoError('render-crashed', `cannot render the fractal: its thread ended (${messageOf(error)})`, {
-    cause: error,
-  })
+  new FaafoError('render-crashed', 'cannot render the fractal: the thread that rendered it ended', { cause: error })

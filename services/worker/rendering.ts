@@ -1,5 +1,17 @@
 import { channel } from 'node:diagnostics_channel'
+import { costOf, type FractalParams } from '../../events/fractal.ts'
 import type { RenderJob } from '../kernel/description.ts'
+import { bandsOf } from '../kernel/render.ts'
+
+/** A picture of at most so many steps (some 20 ms) and pixels is sent whole, several in one call to a thread. */
+export const SMALL = { steps: 2e7, pixels: 2 ** 18 }
+
+export const isSmall = (params: FractalParams): boolean =>
+  costOf(params) <= SMALL.steps && params.width * params.height <= SMALL.pixels
+
+/** How many of so many threads a picture keeps busy: one where it is small, else one for each of its bands. */
+export const threadsOf = (params: FractalParams, threads: number): number =>
+  isSmall(params) ? 1 : Math.min(threads, bandsOf(params).length)
 
 /** A picture that is being rendered, waits for its turn, or is ready. */
 export type Rendering = {

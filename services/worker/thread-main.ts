@@ -1,8 +1,8 @@
 import { Buffer } from 'node:buffer'
-import { isFaafoError, messageOf } from '../../events/errors.ts'
 import type { RenderJob } from '../kernel/description.ts'
 import { compressRows, type Piece } from '../kernel/png.ts'
-import { aborted, type Band, drawBand, renderPng } from '../kernel/render.ts'
+import { abortedError, type Band, drawBand, renderPng } from '../kernel/render.ts'
+import { type Failure, failureOf } from './failure.ts'
 import { announceRender } from './rendering.ts'
 
 /*
@@ -10,7 +10,6 @@ import { announceRender } from './rendering.ts'
  * itself is gone.
  */
 
-export type Failure = { error: { code: string; message: string } }
 /** `ms`: how long it took. */
 export type SmallPicture = { png: Uint8Array; pixelChecksum: string; ms: number }
 /** `beganAt`: Unix milliseconds. */
@@ -50,7 +49,7 @@ async function renderWhole(job: RenderJob): Promise<SmallPicture> {
 /** Renders one band of a larger picture into `indices`. */
 export function renderBand({ uuid, params, band, indices, shared }: BandJob): DrawnBand | Failure {
   const throwIfStopped = () => {
-    if (Atomics.load(shared, word.stop) !== 0) throw aborted()
+    if (Atomics.load(shared, word.stop) !== 0) throw abortedError()
   }
   try {
     const beganAt = performance.timeOrigin + performance.now()
@@ -63,7 +62,3 @@ export function renderBand({ uuid, params, band, indices, shared }: BandJob): Dr
     return failureOf(error)
   }
 }
-
-const failureOf = (error: unknown): Failure => ({
-  error: { code: isFaafoError(error) ? error.code : 'internal', message: messageOf(error) },
-})

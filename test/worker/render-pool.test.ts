@@ -8,6 +8,8 @@ import { isFaafoError } from '../../events/errors.ts'
 import type { FractalParams } from '../../events/fractal.ts'
 import { bandsOf, renderPng } from '../../services/kernel/render.ts'
 import { fileStore } from '../../services/storage/file-store.ts'
+import { taskErrorOf } from '../../services/worker/fate.ts'
+import { renderIsolated } from '../../services/worker/isolated.ts'
 import { createRenderPool, type RenderPool } from '../../services/worker/render-pool.ts'
 import type { Rendering } from '../../services/worker/rendering.ts'
 import { collect } from '../support/collect.ts'
@@ -89,6 +91,23 @@ test('an abort stops a picture that would take hours, also one that waits for it
     setImmediate(() => abort.abort())
     for (const error of await Promise.all(endings)) assert.ok(isFaafoError(error, 'aborted'), String(error))
     await read(await pool.render({ uuid, params: picture }, never)) // the threads are free again
+  }))
+
+test('an error that is not ours says what it was to the log, and to nobody else', () =>
+  withPool(1, async (pool) => {
+    const wrong = { ...picture, xa: 1n as unknown as number }
+    const renders = [
+      pool.render({ uuid, params: wrong }, never),
+      pool.render({ uuid, params: { ...wrong, width: 90, height: 70 } }, never),
+      renderIsolated({ uuid, params: null as unknown as FractalParams }, never),
+    ]
+    for (const render of renders) {
+      const error = await render.then(read).catch((error) => error)
+      assert.match(error.message, /BigInt|null/)
+      assert.match(error.stack, /services\/kernel/)
+      assert.is(taskErrorOf(error).code, 'internal')
+      assert.not.match(taskErrorOf(error).message, /BigInt|null/)
+    }
   }))
 
 test('a thousand renders that are aborted at random moments leave nothing behind', () =>

@@ -1,14 +1,16 @@
 import { costOf, type FractalParams } from '../../events/fractal.ts'
 import { estimateIterations } from '../kernel/estimate.ts'
+import { threadsOf } from './rendering.ts'
 
 /*
- * How much work a worker takes in hand: about a tenth of a second of what is expected for each render thread, so that
- * small tasks overlap their I/O and others are left to workers that are idle; at least one task for each thread and at
- * most MAX_HELD. What a message costs is known only once it is here, so the size of an ask goes by what recent ones
- * cost, and a task that then does not fit is handed back at once.
+ * How much work a worker takes in hand: what keeps its threads busy, and about a tenth of a second of expected work for
+ * each of them to go on with, so that small tasks overlap their I/O and others are left to workers that are idle. What a
+ * message costs is known only once it is here, so the size of an ask goes by what recent ones cost, and a task that then
+ * does not fit is handed back at once.
  */
 
-export const MAX_HELD = 64
+/** Most tasks in hand; also where they cost next to nothing. */
+const mostHeld = (threads: number) => Math.max(64, 2 * threads)
 
 /** Steps that one thread does in a tenth of a second, about. */
 const STEPS_PER_THREAD = 1e8
@@ -16,9 +18,14 @@ const STEPS_PER_THREAD = 1e8
 /** Worst case up to which it is not worth a sample, which may be as large as the picture. */
 const UNSAMPLED_STEPS = 2e6
 
-/** The steps to expect of a picture, a step being an iteration of a pixel. Takes some 20 ms at most, seldom more. */
-export const stepsOf = (params: FractalParams): number =>
-  costOf(params) <= UNSAMPLED_STEPS ? costOf(params) : estimateIterations(params)
+/** `steps`: expected, a step being an iteration of a pixel. `threads`: how many of a worker's it keeps busy. */
+export type Work = { steps: number; threads: number }
+
+/** What a picture is to a worker of so many threads. Takes as long as an estimate. */
+export const workOf = (params: FractalParams, threads: number): Work => ({
+  steps: costOf(params) <= UNSAMPLED_STEPS ? costOf(params) : estimateIterations(params),
+  threads: threadsOf(params, threads),
+})
 
 /** Share of the newest task in the average. */
 const WEIGHT = 1 / 4
@@ -27,32 +34,55 @@ export type Load = {
   threads: number
   /** Tasks in hand. */
   held: number
-  /** Their steps together. */
-  cost: number
+  /** Threads that they keep busy; may be more than there are. */
+  busy: number
+  /** Steps of those that were taken when all threads were busy. */
+  waiting: number
   /** Steps of a recent task. */
-  averageCost: number
+  averageSteps: number
 }
 
-export const noLoad = (threads: number): Load => ({ threads, held: 0, cost: 0, averageCost: STEPS_PER_THREAD })
+/** What a task adds to the load for as long as it is in hand. */
+export type Share = { busy: number; waiting: number }
 
-/** The load after a delivery that costs `cost`, and whether it was taken in hand. */
-export function offer(load: Load, cost: number): { load: Load; taken: boolean } {
-  const averageCost = load.averageCost + (cost - load.averageCost) * WEIGHT
-  const fits = load.cost + cost <= load.threads * STEPS_PER_THREAD && load.held < MAX_HELD
-  if (!fits && idleThreads(load) === 0) return { load: { ...load, averageCost }, taken: false }
-  return { load: { ...load, averageCost, held: load.held + 1, cost: load.cost + cost }, taken: true }
+export const noLoad = (threads: number): Load => ({
+  threads,
+  held: 0,
+  busy: 0,
+  waiting: 0,
+  averageSteps: STEPS_PER_THREAD,
+})
+
+/** The load after a delivery, and the task's share of it; null where it is not to be taken in hand. */
+export function offer(load: Load, { steps, threads }: Work): { load: Load; share: Share | null } {
+  const next = { ...load, averageSteps: load.averageSteps + (steps - load.averageSteps) * WEIGHT }
+  const isTaken =
+    load.held < mostHeld(load.threads) && (hasIdleThread(load) || load.waiting + steps <= mostWaiting(load))
+  if (!isTaken) return { load: next, share: null }
+  const share = hasIdleThread(load) ? { busy: threads, waiting: 0 } : { busy: 0, waiting: steps }
+  return {
+    load: { ...next, held: load.held + 1, busy: load.busy + share.busy, waiting: load.waiting + share.waiting },
+    share,
+  }
 }
 
-/** The load once a task of that cost has been settled. */
-export const release = (load: Load, cost: number): Load => ({ ...load, held: load.held - 1, cost: load.cost - cost })
+/** The load once a task of that share has been settled. */
+export const release = (load: Load, { busy, waiting }: Share): Load => ({
+  ...load,
+  held: load.held - 1,
+  busy: load.busy - busy,
+  waiting: load.waiting - waiting,
+})
 
 /** How many deliveries to ask for now. 0: none until tasks are settled, so that asks do not become many and small. */
 export function askSize(load: Load): number {
-  const idle = idleThreads(load)
-  const byCost = Math.floor((load.threads * STEPS_PER_THREAD - load.cost) / load.averageCost)
-  const ask = Math.min(MAX_HELD - load.held, Math.max(idle, byCost))
-  const isWorthAsking = idle > 0 || ask * 4 >= load.held + ask
+  const isIdle = hasIdleThread(load)
+  const toGoOnWith = Math.floor((mostWaiting(load) - load.waiting) / load.averageSteps)
+  const ask = Math.min(mostHeld(load.threads) - load.held, (isIdle ? 1 : 0) + toGoOnWith)
+  const isWorthAsking = isIdle || ask * 4 >= load.held + ask
   return isWorthAsking ? ask : 0
 }
 
-const idleThreads = ({ threads, held }: Load) => Math.max(0, Math.min(threads, MAX_HELD) - held)
+const hasIdleThread = ({ threads, busy }: Load) => busy < threads
+
+const mostWaiting = ({ threads }: Load) => threads * STEPS_PER_THREAD

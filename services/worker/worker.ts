@@ -11,7 +11,7 @@ import { ACK_WAIT_MS, type Delivery, type RenderQueue } from '../platform/render
 import { pause } from '../platform/shutdown.ts'
 import type { ImageStore } from '../storage/image-store.ts'
 import { attemptLog, type Request } from './attempt-log.ts'
-import { askSize, noLoad, offer, release, stepsOf } from './intake.ts'
+import { askSize, noLoad, offer, release, workOf } from './intake.ts'
 import { renderIsolated } from './isolated.ts'
 import type { Renderer } from './rendering.ts'
 import { runTask, type Settlement } from './task-run.ts'
@@ -101,10 +101,9 @@ export async function runWorker(parts: WorkerParts, stop: AbortSignal): Promise<
       settle(delivery, { type: 'nak', delayMs: 0 })
       return
     }
-    const cost = stepsOf(request.data.params)
-    const offered = offer(load, cost)
-    load = offered.load
-    if (!offered.taken) {
+    const { load: loaded, share } = offer(load, workOf(request.data.params, threads))
+    load = loaded
+    if (!share) {
       settle(delivery, { type: 'nak', delayMs: 0 })
       return
     }
@@ -113,7 +112,7 @@ export async function runWorker(parts: WorkerParts, stop: AbortSignal): Promise<
     void runTask({ request, fresh: !delivery.redelivered, signal: handBack.signal }, taskParts).then((settlement) => {
       settle(task.delivery, settlement)
       inHand.delete(key)
-      load = release(load, cost)
+      load = release(load, share)
       wake()
     })
   }

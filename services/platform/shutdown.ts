@@ -37,6 +37,18 @@ export const aborted = (signal: AbortSignal): Promise<void> =>
     else signal.addEventListener('abort', () => done(), { once: true })
   })
 
+/** Resolves once `work` has ended, either way, or `signal` has fired. */
+export const orAborted = (work: Promise<unknown>, signal: AbortSignal): Promise<void> =>
+  new Promise((done) => {
+    if (signal.aborted) return done()
+    const finish = () => {
+      signal.removeEventListener('abort', finish)
+      done()
+    }
+    signal.addEventListener('abort', finish, { once: true })
+    work.then(finish, finish)
+  })
+
 /** Resolves after `ms`, or at once when `signal` fires. */
 export const pause = (ms: number, signal?: AbortSignal): Promise<void> =>
   new Promise((done) => {

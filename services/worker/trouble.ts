@@ -1,6 +1,7 @@
+import { backoffMs } from '../../events/attempts.ts'
 import { FaafoError, messageOf } from '../../events/errors.ts'
 import type { Logger } from '../platform/logger.ts'
-import { pause } from '../platform/shutdown.ts'
+import { orAborted, pause } from '../platform/shutdown.ts'
 import { fateOf } from './fate.ts'
 
 const CHECK_MS = 1_000
@@ -11,7 +12,10 @@ export type Trouble = {
   reason(): string | null
   /** Resolves once there is none. Throws `aborted` when `signal` fires before. */
   over(signal: AbortSignal): Promise<void>
-  /** The result of `action`, done again from the start after each shared trouble. Throws `aborted`, and what is not shared. */
+  /**
+   * The result of `action`, done again from the start after each shared trouble, ever later where that comes back at
+   * once: a check may find well what the action finds full. Throws `aborted`, and what is not shared.
+   */
   outlast<T>(action: () => Promise<T>, signal: AbortSignal): Promise<T>
 }
 
@@ -45,7 +49,7 @@ export function watchTrouble(parts: { check: () => Promise<void>; logger: Logger
   }
 
   async function over(signal: AbortSignal): Promise<void> {
-    while (trouble && !signal.aborted) await Promise.race([trouble.over, untilAborted(signal)])
+    while (trouble && !signal.aborted) await orAborted(trouble.over, signal)
     if (signal.aborted) throw new FaafoError('aborted', 'cannot go on: the worker stops')
   }
 
@@ -53,7 +57,8 @@ export function watchTrouble(parts: { check: () => Promise<void>; logger: Logger
     reason: () => trouble?.reason ?? null,
     over,
     async outlast(action, signal) {
-      for (;;) {
+      for (let failures = 0; ; failures++) {
+        if (failures > 1) await pause(backoffMs(failures - 1), signal)
         await over(signal)
         try {
           return await action()
@@ -65,6 +70,3 @@ export function watchTrouble(parts: { check: () => Promise<void>; logger: Logger
     },
   }
 }
-
-const untilAborted = (signal: AbortSignal) =>
-  new Promise<void>((done) => signal.addEventListener('abort', () => done(), { once: true }))

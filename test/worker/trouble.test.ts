@@ -1,8 +1,11 @@
+import { getEventListeners } from 'node:events'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { FaafoError } from '../../events/errors.ts'
+import { createLogger } from '../../services/platform/logger.ts'
 import { listen, type WorkerPresence } from '../../services/platform/presence.ts'
 import type { ImageStore } from '../../services/storage/image-store.ts'
+import { watchTrouble } from '../../services/worker/trouble.ts'
 import { until } from '../support/until.ts'
 import { withWorkplace } from './workplace.ts'
 
@@ -83,5 +86,22 @@ test('a worker that is stopped while its broker is away ends', () =>
     await at.broker.kill()
     await end()
   }))
+
+test('what fails again although all looks well is tried ever later, and leaves no listener behind', async () => {
+  const { signal } = new AbortController()
+  const logger = createLogger('test', { logLevel: 'silent' })
+  const trouble = watchTrouble({ check: async () => {}, logger, signal })
+  const triedAt: number[] = []
+  const result = await trouble.outlast(async () => {
+    triedAt.push(performance.now())
+    if (triedAt.length < 4) throw new FaafoError('storage-full', 'cannot store the image: no space left')
+    return 'stored'
+  }, signal)
+  assert.is(result, 'stored')
+  const waits = triedAt.slice(1).map((at, k) => Math.round(at - (triedAt[k] as number)))
+  const [, second = 0, third = 0] = waits
+  assert.ok(second >= 990 && third >= 1990, `waited ${waits.join(', ')} ms`)
+  assert.is(getEventListeners(signal, 'abort').length, 0)
+})
 
 test.run()

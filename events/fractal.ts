@@ -36,6 +36,7 @@ export function wholeNumber(min: number, max: number) {
 
 const kinds: Readonly<Record<string, string>> = {
   number: 'a number',
+  int: 'a whole number',
   string: 'a text',
   boolean: 'true or false',
   array: 'a list',

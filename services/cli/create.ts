@@ -4,23 +4,12 @@ import { isFaafoError } from '../../events/errors.ts'
 import type { FractalRequest } from '../../events/fractal.ts'
 import type { FractalObject } from './client.ts'
 import { addOutputOption, type OutputOption } from './output.ts'
-import type { Parameter, Plan } from './random-request.ts'
+import { type Parameter, parameters } from './parameters.ts'
+import type { Plan } from './random-request.ts'
 import { advising, inSession, parseUuid, type Session, type Surroundings, usageError } from './session.ts'
 
 /** Requests that are on their way at the same time. */
 const LANES = 8
-
-/** What a picture is made of, and how many of them. */
-const whats: [name: Parameter, what: string, bounds: string][] = [
-  ['height', 'pixels', '256 to 1024'],
-  ['width', 'pixels', '256 to 1024'],
-  ['iterations', 'iterations per pixel', '128 to 512'],
-  ['xa', 'real part at the left edge', '-1 to -4'],
-  ['xb', 'real part at the right edge', '1 to 4'],
-  ['ya', 'imaginary part at the top edge', '-0.5 to -3'],
-  ['yb', 'imaginary part at the bottom edge', '0.5 to 3'],
-  ['tasks', 'how many fractals', '1 to 10'],
-]
 
 type Options = OutputOption & { wait?: boolean; like?: string; dryRun?: boolean } & OptionValues
 
@@ -28,8 +17,10 @@ export type OptionValues = Record<string, string | boolean | undefined>
 
 /** The options that say what is drawn at random and what is not, each but those of `without`. */
 export function addParameterOptions(command: Command, ...without: Parameter[]): Command {
-  const offered = whats.filter(([name]) => !without.includes(name))
-  for (const [name, what, bounds] of offered) command.option(`--${name} <n>`, `${what} (default: random, ${bounds})`)
+  const offered = Object.entries(parameters).filter(([name]) => !without.includes(name as Parameter))
+  for (const [name, { what, min, max }] of offered) {
+    command.option(`--${name} <n>`, `${what} (default: random, ${min} to ${max})`)
+  }
   command
     .option('--cx <n>', 'real part of the Julia constant; with --cy (default: one that makes a picture)')
     .option('--cy <n>', 'imaginary part of the Julia constant; with --cx')
@@ -65,7 +56,9 @@ Examples:
   $ faafo create --min-iterations 1000 --max-iterations 5000
   $ faafo create --like fractal.png --width 4096 --height 4096`,
     )
-    .action((options: Options, self: Command) => inSession(self, surroundings, (session) => create(session, options)))
+    .action((options: Options, self: Command) =>
+      inSession(self, surroundings, (session) => create(session, options), { changes: true }),
+    )
 }
 
 async function create(session: Session, options: Options): Promise<void> {

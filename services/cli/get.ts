@@ -40,6 +40,11 @@ Examples:
 async function get(session: Session, uuid: string, { outputFile, checkPixels }: Options): Promise<void> {
   const { client, signal } = session
   if (outputFile === '') throw usageError("cannot use --output-file '': expected a file, or - for standard output")
+  if (outputFile === '-' && checkPixels) {
+    throw usageError(
+      'cannot use --check-pixels with standard output: expected -o <file>, whose pixels can be read again',
+    )
+  }
   const fractal = await about(uuid, client.get(uuid, { signal }))
   if (fractal.status !== 'completed') {
     const reason = fractal.error ? `${fractal.status} (${fractal.error.message})` : fractal.status

@@ -40,8 +40,8 @@ async function inspect(session: Session, file: string, { output }: OutputOption)
     ['uuid', uuid ?? '-'],
     ['dimensions', dimensions({ width, height })],
     ...Object.entries(rest),
-    ['kernel_version', kernel_version || '-'],
-    ['pixel_checksum', pixel_checksum || '-'],
+    ['kernel_version', kernel_version ?? '-'],
+    ['pixel_checksum', pixel_checksum ?? '-'],
     ['size', `${png.length} bytes`],
     ['checksum', checksum],
   ]

@@ -51,7 +51,7 @@ Examples:
   $ faafo ${step.name} 0f5b0d5c-8f5e-4c1e-9f0b-3f1f6f2a7c11 7c9e6679-7425-40de-944b-e07fc1f90ae7`,
       )
       .action((uuids: string[], _options: unknown, self: Command) =>
-        inSession(self, surroundings, (session) => take(step, session, uuids.map(parseUuid))),
+        inSession(self, surroundings, (session) => take(step, session, uuids.map(parseUuid)), { changes: true }),
       )
   }
 }

@@ -64,6 +64,13 @@ export function naming<T>(file: string, read: () => T): T {
     return read()
   } catch (error) {
     if (!isFaafoError(error)) throw error
-    throw new FaafoError(error.code, error.message.replace('the image', file), { cause: error })
+    throw new FaafoError(
+      error.code,
+      error.message.replace('the image', () => file),
+      {
+        cause: error,
+        details: error.details,
+      },
+    )
   }
 }

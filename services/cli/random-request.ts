@@ -1,30 +1,14 @@
-import { z } from 'zod'
+import type { z } from 'zod'
 import { FaafoError } from '../../events/errors.ts'
-import { type FractalRequest, fractalRequestSchema } from '../../events/fractal.ts'
-
-/*
- * `faafo create` draws at random what it is not told, between --min-X and --max-X. The original program's bounds;
- * those of real numbers may stand in either order.
- */
-export const parameters = {
-  height: { min: 256, max: 1024, whole: true },
-  width: { min: 256, max: 1024, whole: true },
-  iterations: { min: 128, max: 512, whole: true },
-  xa: { min: -1, max: -4, whole: false },
-  xb: { min: 1, max: 4, whole: false },
-  ya: { min: -0.5, max: -3, whole: false },
-  yb: { min: 0.5, max: 3, whole: false },
-  tasks: { min: 1, max: 10, whole: true },
-} as const
-
-export type Parameter = keyof typeof parameters
+import { explain, type FractalRequest, fractalRequestSchema, wholeNumber } from '../../events/fractal.ts'
+import { type Parameter, parameters } from './parameters.ts'
 
 /** Both bounds are the given value where one was given. */
 export type Range = { min: number; max: number; whole: boolean }
 export type Plan = Record<Parameter, Range> & { cx?: number; cy?: number }
 
 const MAX_TASKS = 10_000
-const schemas = { ...fractalRequestSchema.shape, tasks: z.int().min(1).max(MAX_TASKS) }
+const schemas = { ...fractalRequestSchema.shape, tasks: wholeNumber(1, MAX_TASKS) }
 
 /**
  * What to draw, from option values as typed, keyed by option names without dashes in front (`width`, `min-width`).
@@ -37,10 +21,9 @@ export function planOf(given: Readonly<Record<string, string | undefined>>, acti
     const text = given[option]
     if (text === undefined) return undefined
     const value = text.trim() === '' ? Number.NaN : Number(text)
-    const parsed = schema.safeParse(value)
+    const parsed = schema.safeParse(Number.isNaN(value) ? text : value, { error: explain })
     if (parsed.success) return value
-    const wrong = Number.isNaN(value) ? 'expected a number' : parsed.error.issues[0]?.message
-    problems.push(`--${option} ${text}: ${wrong}`)
+    problems.push(`--${option}: ${parsed.error.issues[0]?.message}`)
     return undefined
   }
 
@@ -55,8 +38,8 @@ export function planOf(given: Readonly<Record<string, string | undefined>>, acti
     }
     return [name, { min: exact ?? bounds[0], max: exact ?? bounds[1], whole }] as const
   })
-  const cx = number('cx', z.number())
-  const cy = number('cy', z.number())
+  const cx = number('cx', schemas.cx)
+  const cy = number('cy', schemas.cy)
   const plan = {
     ...(Object.fromEntries(ranges) as Record<Parameter, Range>),
     ...(cx !== undefined && { cx }),

@@ -37,7 +37,7 @@ Examples:
       'Empties the tables and folds the whole log into them again. A projector that runs goes on from there.',
     )
     .addHelpText('after', '\nExamples:\n  $ faafo replay rebuild\n  $ DATA_DIR=/var/lib/faafo faafo replay rebuild')
-    .action((_options: unknown, self: Command) => inSession(self, surroundings, rebuild))
+    .action((_options: unknown, self: Command) => inSession(self, surroundings, rebuild, { changes: true }))
 }
 
 async function showHistory(session: Session, uuid: string, { output }: OutputOption): Promise<void> {

@@ -62,7 +62,7 @@ export function addServices(program: Command, surroundings: Surroundings): void 
       'after',
       '\nExamples:\n  $ faafo migrate\n  $ DATABASE_URL=postgres://faafo:secret@db/faafo faafo migrate',
     )
-    .action((_options: unknown, self: Command) => inSession(self, surroundings, migrate))
+    .action((_options: unknown, self: Command) => inSession(self, surroundings, migrate, { changes: true }))
 }
 
 async function migrate({ env, say }: Session): Promise<void> {

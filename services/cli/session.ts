@@ -17,7 +17,7 @@ export type Session = Surroundings & {
   /** Fires on Ctrl-C, SIGTERM and SIGHUP (its terminal was closed). */
   signal: AbortSignal
   client: Client
-  /** Writes to stdout; resolves once there is room for more. */
+  /** Writes to stdout; resolves once there is room for more. Throws where `signal` fires before. */
   print(text: string | Uint8Array): Promise<void>
   printJson(value: unknown): Promise<void>
   say(line: string): void
@@ -30,11 +30,15 @@ export type Session = Surroundings & {
 export const DEFAULT_ENDPOINT = 'http://127.0.0.1:8080'
 const SIGNALS = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 } as const
 
-/** Runs a command's action; throws a CommanderError where the exit code is not 0. */
+/**
+ * Runs a command's action; throws a CommanderError where the exit code is not 0. Once nobody reads its output any more
+ * (`| head`) the program ends with exit code 0, or, where the command `changes` something, goes on without a word.
+ */
 export async function inSession(
   command: Command,
   surroundings: Surroundings,
   act: (session: Session) => Promise<void>,
+  { changes = false } = {},
 ): Promise<void> {
   const { env, stdout, stderr } = surroundings
   const { endpointUrl, verbose, debug } = command.optsWithGlobals<GlobalOptions>()
@@ -42,6 +46,20 @@ export async function inSession(
   let failed: number | undefined
   let interrupted: number | undefined
   const controller = new AbortController()
+  const { signal } = controller
+  let isRead = true
+  const onOutputError = ({ code }: NodeJS.ErrnoException) => {
+    if (code !== 'EPIPE') return
+    if (!changes) process.exit(0)
+    isRead = false
+  }
+  stdout.on('error', onOutputError)
+  async function print(text: string | Uint8Array): Promise<void> {
+    if (!isRead || stdout.write(text)) return
+    await once(stdout, 'drain', { signal }).catch((error) => {
+      if (isRead) throw error
+    })
+  }
   const listeners = Object.entries(SIGNALS).map(([name, code]) => {
     const onSignal = () => {
       interrupted = code
@@ -53,22 +71,18 @@ export async function inSession(
   try {
     await act({
       ...surroundings,
-      signal: controller.signal,
+      signal,
       client: clientFor(
         endpointUrl ?? (env.FAAFO_ENDPOINT_URL || DEFAULT_ENDPOINT),
         env,
         (verbose || debug) && loggingFetch(say, debug),
       ),
-      async print(text) {
-        if (!stdout.write(text)) await once(stdout, 'drain')
-      },
-      async printJson(value) {
-        if (!stdout.write(`${JSON.stringify(value, null, 2)}\n`)) await once(stdout, 'drain')
-      },
+      print,
+      printJson: (value) => print(`${JSON.stringify(value, null, 2)}\n`),
       say,
       detail: (line) => (verbose || debug) && say(line),
       report(error) {
-        if (controller.signal.aborted || isFaafoError(error, 'unreachable')) throw error
+        if (signal.aborted || isFaafoError(error, 'unreachable')) throw error
         failed = exitCodeOf(error)
         say(errorText(error, debug))
       },
@@ -77,6 +91,7 @@ export async function inSession(
     if (interrupted === undefined) throw error
   } finally {
     for (const remove of listeners) remove()
+    stdout.off('error', onOutputError)
   }
   const code = interrupted ?? failed
   if (code !== undefined) throw new CommanderError(code, 'faafo.ended', '')

@@ -1,5 +1,5 @@
 import { FaafoError } from '../../events/errors.ts'
-import { type FractalParams, fractalParamsSchema } from '../../events/fractal.ts'
+import { explain, type FractalParams, fractalParamsSchema, invalidRequest } from '../../events/fractal.ts'
 import { KERNEL_VERSION } from './julia.ts'
 import { type Texts, textsOf } from './png.ts'
 
@@ -20,7 +20,8 @@ const keyword = {
 /** A picture to render, and the fractal that it is of, if it is of one. */
 export type RenderJob = { uuid: string | null; params: FractalParams }
 
-export type Description = RenderJob & { kernelVersion: string; pixelChecksum: string }
+/** null: it says nothing of that. */
+export type Description = RenderJob & { kernelVersion: string | null; pixelChecksum: string | null }
 
 export const textsBefore = ({ uuid, params }: RenderJob): Texts => {
   const { width, height, iterations, xa, xb, ya, yb, cx, cy } = params
@@ -42,20 +43,21 @@ export function describe(png: Uint8Array): Description | null {
   const texts = textsOf(png)
   const request = texts[keyword.request]
   if (texts[keyword.software] !== 'faafo' || request === undefined) return null
-  const damaged = (cause: unknown) =>
-    new FaafoError('image-damaged', 'cannot read the image: the request that it names is none', { cause })
   let json: unknown
   try {
     json = JSON.parse(request)
   } catch (error) {
-    throw damaged(error)
+    throw new FaafoError('image-damaged', 'cannot read the image: its request is not JSON', { cause: error })
   }
-  const params = fractalParamsSchema.safeParse(json)
-  if (!params.success) throw damaged(params.error)
+  const params = fractalParamsSchema.safeParse(json, { error: explain })
+  if (!params.success) {
+    const { message, details } = invalidRequest('read the image: its request is wrong', params.error)
+    throw new FaafoError('image-damaged', message, { cause: params.error, details })
+  }
   return {
     uuid: texts[keyword.uuid] ?? null,
     params: params.data,
-    kernelVersion: texts[keyword.kernel] ?? '',
-    pixelChecksum: texts[keyword.pixelChecksum] ?? '',
+    kernelVersion: texts[keyword.kernel] ?? null,
+    pixelChecksum: texts[keyword.pixelChecksum] ?? null,
   }
 }

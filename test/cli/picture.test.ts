@@ -84,7 +84,7 @@ test('what is no picture of ours is one line that names the file', async () => {
       [Buffer.from('GIF89a'), 'it is not a PNG'],
       [Buffer.alloc(0), 'it is not a PNG'],
       [picture.subarray(0, -1), 'it ends early'],
-      [await rewritten({ Request: '{}' }), 'the request that it names is none'],
+      [await rewritten({ Request: '{' }), 'its request is not JSON'],
     ] as const) {
       const { code, stdout, stderr } = await runWith(bytes, ...command)
       assert.equal({ code, stdout, stderr }, { code: 1, stdout: '', stderr: `faafo: cannot read a.png: ${expected}\n` })
@@ -244,8 +244,8 @@ test('render refuses what the api would refuse, before it writes anything', () =
   withTempDir(async (dir) => {
     const file = join(dir, 'a.png')
     for (const [args, expected] of [
-      [['--width', '1', '--iterations', 'x', '-o', file], /render a fractal: .*--width 1: expected .*--iterations x: /],
-      [['--width', '16385', '-o', file], /--width 16385: expected a whole number from 2 to 16384/],
+      [['--width', '1', '--iterations', 'x', '-o', file], /render a fractal: .*--width: expected .*--iterations: /],
+      [['--width', '16385', '-o', file], /--width: expected a whole number from 2 to 16384, got 16385/],
       [['--cx', '1', '-o', file], /--cx: cx and cy go together/],
       [['--tasks', '2', '-o', file], /unknown option '--tasks'/],
       [['-o', ''], /cannot use --output-file ''/],

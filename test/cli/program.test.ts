@@ -39,7 +39,8 @@ test('a wrong command line is exit code 2 and one line that points to the help',
     [['show', 'abc'], /cannot read 'abc' as a uuid/],
     [['list', '--output', 'xml'], /Allowed choices are table, json/],
     [['list', '--limit', '0'], /cannot use --limit 0/],
-    [['create', '--width', 'x', '--iterations', '0'], /--width x: expected a number; --iterations 0: /],
+    [['create', '--width', 'x', '--iterations', '0'], /--width: expected a whole number .*, got "x"; --iterations: /],
+    [['get', uuid, '-o', '-', '--check-pixels'], /cannot use --check-pixels with standard output/],
     [['--endpoint-url', 'nonsense', 'list'], /cannot use the endpoint 'nonsense'/],
   ]
   for (const [args, expected] of wrong) {
@@ -53,6 +54,24 @@ test('a wrong command line is exit code 2 and one line that points to the help',
     isOneLine(stderr)
   }
 })
+
+test('a reader that has gone ends what only reads; what changes something is done to the end', () =>
+  withScriptedApi(
+    ({ method, path }) => (method === 'DELETE' ? new Response(null, { status: 204 }) : json(fractal({ uuid: path }))),
+    async (endpoint, seen) => {
+      const uuids = Array.from({ length: 4 }, (_, k) => `7c9e6679-7425-40de-944b-e07fc1f90ae${k}`)
+      for (const [args, requests] of [
+        [['delete', ...uuids], 4],
+        [['show', uuid, '--output', 'json'], 1],
+      ] as const) {
+        seen.length = 0
+        const { child, ended } = startProgram(args, { endpoint })
+        child.stdout?.destroy()
+        assert.equal(await ended, { code: 0, stdout: '', stderr: '' })
+        assert.is(seen.length, requests)
+      }
+    },
+  ))
 
 test('the help of every command has examples', async () => {
   const all = await runHere(['--help'])

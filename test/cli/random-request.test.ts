@@ -3,7 +3,8 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { FaafoError } from '../../events/errors.ts'
 import { parseFractalRequest } from '../../events/fractal.ts'
-import { drawRequest, drawTasks, type Parameter, parameters, planOf } from '../../services/cli/random-request.ts'
+import { type Parameter, parameters } from '../../services/cli/parameters.ts'
+import { drawRequest, drawTasks, planOf } from '../../services/cli/random-request.ts'
 import { seededRandom } from '../support/seeded-random.ts'
 
 function problems(given: Record<string, string>): string[] {
@@ -57,13 +58,17 @@ test('what is given is taken as it is, in the original bounds or not', () => {
   assert.is(drawTasks(plan, Math.random), 500)
 })
 
-test('all wrong options are named at once', () => {
-  assert.equal(
-    problems({ width: '1', 'max-height': 'tall', iterations: '1.5', xa: '', yb: 'Infinity', tasks: '0' }).map(
-      (problem) => problem.split(' ')[0],
-    ),
-    ['--max-height', '--width', '--iterations', '--xa', '--yb', '--tasks'],
-  )
+test('all wrong options are named at once, each with what was expected', () => {
+  const wrong = { width: '1', 'max-height': 'tall', iterations: '1.5', xa: '', yb: 'Infinity', tasks: '0', cx: '1,5' }
+  assert.equal(problems({ ...wrong, cy: '0' }), [
+    '--max-height: expected a whole number from 2 to 16384, got "tall"',
+    '--width: expected a whole number from 2 to 16384, got 1',
+    '--iterations: expected a whole number from 1 to 1000000, got 1.5',
+    '--xa: expected a number, got ""',
+    '--yb: expected a number, got Infinity',
+    '--tasks: expected a whole number from 1 to 10000, got 0',
+    '--cx: expected a number, got "1,5"',
+  ])
 })
 
 test('bounds of whole numbers stand in order, those of real numbers in either', () => {
@@ -78,7 +83,7 @@ test('bounds of whole numbers stand in order, those of real numbers in either', 
 
 test('a picture that could grow too large is refused before anything is drawn', () => {
   const [problem = '', ...others] = problems({ 'max-width': '16384', height: '16385' })
-  assert.match(problem, /^--height 16385: /)
+  assert.match(problem, /^--height: /)
   assert.equal(others, [])
   assert.equal(problems({ 'max-width': '16384', height: '16384' }), [])
 })

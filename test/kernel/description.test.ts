@@ -93,7 +93,7 @@ test('the PNG of another program says nothing of itself', async () => {
 test('a picture that names neither kernel nor checksum says so', async () => {
   const { Software = '', Request = '' } = textsBefore({ uuid, params }) as Record<string, string>
   const png = await withTexts({ Software, Request })
-  assert.equal(describe(png), { uuid: null, params, kernelVersion: '', pixelChecksum: '' })
+  assert.equal(describe(png), { uuid: null, params, kernelVersion: null, pixelChecksum: null })
 })
 
 test('a file that is cut anywhere is refused', async () => {
@@ -130,8 +130,15 @@ test('a text whose CRC is wrong is refused', async () => {
 
 test('a request that is none is refused', async () => {
   const { Software = '' } = textsBefore({ uuid, params }) as Record<string, string>
-  for (const request of ['', 'x', 'null', '[]', '{}', JSON.stringify({ ...params, width: '20' })]) {
-    isDamaged(await withTexts({ Software, Request: request }), /the request that it names is none/)
+  for (const [request, reason] of [
+    ['', /its request is not JSON$/],
+    ['x', /its request is not JSON$/],
+    ['null', /its request is wrong: expected an object, got null$/],
+    ['[]', /its request is wrong: expected an object, got a list$/],
+    ['{}', /its request is wrong: width: is missing: expected a number; height: /],
+    [JSON.stringify({ ...params, width: '20' }), /its request is wrong: width: expected a number, got "20"$/],
+  ] as const) {
+    isDamaged(await withTexts({ Software, Request: request }), reason)
   }
 })
 

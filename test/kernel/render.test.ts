@@ -61,7 +61,7 @@ test('a band is small where its rows may take long', () => {
 })
 
 test('a row that takes long pauses within itself, and comes out right all the same', () => {
-  // At most 8 million iterations are run in one go, so that 20 pixels of a million each take several.
+  // At most 20 million iterations are run in one go, so that 20 pixels of a million each take several.
   for (const params of [
     { ...endless, width: 20, height: 4 },
     { ...endless, cx: -2.1, cy: 0.001, width: 9, height: 3, xa: 1.9, xb: 2 }, // not for SIMD

@@ -11,7 +11,7 @@ export const LIMITS = {
 
 /**
  * Default `COMPUTE_BUDGET`: the most iterations, of all pixels together, that may be expected of one request. 10¹² is
- * about forty minutes of one core where none are saved.
+ * some twenty minutes of one core where none are saved.
  */
 export const DEFAULT_COMPUTE_BUDGET = 1e12
 
@@ -106,7 +106,7 @@ export const fractalParamsSchema = z.object({
 })
 export type FractalParams = z.output<typeof fractalParamsSchema>
 
-/** Pixels × samples × iterations: the most inner-loop steps that a request can cost (one sample a pixel). */
+/** Pixels × iterations: the most steps of the formula's loop that a request can cost. */
 export const costOf = (params: Pick<FractalParams, 'width' | 'height' | 'iterations'>): number =>
   params.width * params.height * params.iterations
 

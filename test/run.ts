@@ -9,11 +9,11 @@ import { type FileResult, runTestFile } from './support/test-file.ts'
  *
  *   npx tsx test/run.ts [--only SUBSTRING] [--jobs N] [--timeout SECONDS] [--root FOLDER]
  *
- * Files in test/flow, test/bench and deno-compat start many processes themselves: one of them runs at a time, beside
+ * Files in test/flow and deno-compat start many processes themselves: one of them runs at a time, beside
  * the others, whatever --jobs says.
  */
 
-const SERIAL = ['test/flow/', 'test/bench/', 'deno-compat/']
+const SERIAL = ['test/flow/', 'deno-compat/']
 /** These take longest: they come first, so that at the end no job is left without work. */
 const SLOW = ['test/projector/', 'test/up/', 'test/worker/', 'test/run.test.ts']
 const SLOW_TIMEOUT_S = 600

@@ -16,20 +16,20 @@ export async function requireBudget(request: FractalRequest, params: FractalPara
   if (worst <= budget) return // no more is ever expected
   if (request.cx === undefined)
     throw overBudget(`may take ${worst}`, budget, 'give cx and cy, so that it can be estimated, or ')
-  await ownTurn()
-  const expected = estimateIterations(params)
+  const expected = await expectedIterations(params)
   if (!isWithinBudget(request, expected, budget)) throw overBudget(`is expected to take ${expected}`, budget)
 }
 
 let lastTurn: Promise<void> = Promise.resolve()
 
 /**
- * Waits for a turn of the event loop that nobody else here has: an estimate may take 20 ms, and a batch may have a
- * thousand.
+ * `estimateIterations`, in a turn of the event loop that no other estimate has: one may take 20 ms, or 130, and a batch
+ * may have a thousand.
  */
-function ownTurn(): Promise<void> {
+export async function expectedIterations(params: FractalParams): Promise<number> {
   lastTurn = lastTurn.then(() => setImmediate())
-  return lastTurn
+  await lastTurn
+  return estimateIterations(params)
 }
 
 function overBudget(takes: string, budget: number, instead = ''): FaafoError {

@@ -1,9 +1,8 @@
 import type { Context } from 'hono'
 import { costOf, type FractalParams, parseFractalRequest } from '../../events/fractal.ts'
-import { estimateIterations } from '../kernel/estimate.ts'
 import type { Api } from './api.ts'
 import { parseJson, readBody } from './body.ts'
-import { isWithinBudget } from './budget.ts'
+import { expectedIterations, isWithinBudget } from './budget.ts'
 import { MAX_BODY_BYTES, paramsOf } from './request.ts'
 import type { Estimate } from './schemas.ts'
 
@@ -17,12 +16,13 @@ const THREAD_SECONDS = { iteration: 1e-9, pixel: 12e-9 }
 export async function postEstimate(api: Api, c: Context): Promise<Response> {
   const request = parseFractalRequest(parseJson(await readBody(c, MAX_BODY_BYTES)))
   const params = paramsOf(api, request)
-  const iterations = estimateIterations(params)
+  const iterations = await expectedIterations(params)
   const threads = threadsOf(api)
   return c.json({
     iterations,
     worst_case: costOf(params),
     within_budget: isWithinBudget(request, iterations, api.computeBudget),
+    budget: api.computeBudget,
     seconds: threads === 0 ? null : secondsOf(params, iterations) / threads,
     threads,
     cx: params.cx,

@@ -111,6 +111,7 @@ export const estimateSchema = z
     within_budget: z
       .boolean()
       .meta({ description: 'false: this installation would refuse the request as it was sent' }),
+    budget: z.number().meta({ description: 'most iterations that this installation takes in one request' }),
     seconds: z
       .number()
       .nullable()

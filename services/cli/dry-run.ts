@@ -54,7 +54,7 @@ function overBudget(request: FractalRequest, estimate: Estimate): FaafoError {
   const instead = cx === undefined ? 'give --cx and --cy, so that it can be estimated, or ' : ''
   return new FaafoError(
     'invalid-request',
-    `cannot request ${width} x ${height} pixels of ${iterations} iterations: the picture ${takes} iterations, more than the budget of this installation; ${instead}ask for fewer pixels or iterations`,
+    `cannot request ${width} x ${height} pixels of ${iterations} iterations: the picture ${takes} iterations, the budget of this installation is ${estimate.budget}; ${instead}ask for fewer pixels or iterations`,
   )
 }
 

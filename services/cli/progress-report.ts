@@ -12,6 +12,8 @@ export type ProgressReport = {
   stop(): void
 }
 
+/** Without a terminal: when the first line comes, and how often one after it. */
+const FIRST_LINE_MS = 1_000
 const LINE_EVERY_MS = 5_000
 
 /** A bar on a terminal that can move its cursor (`term` is its TERM); elsewhere a line now and then. */
@@ -47,13 +49,13 @@ function barReport(stderr: Writable): ProgressReport {
 }
 
 function lineReport(stderr: Writable): ProgressReport {
-  let saidAt = Date.now()
+  let sayAt = Date.now() + FIRST_LINE_MS
   let said = ''
   return {
     update({ share, over, text }) {
       const line = `rendering: ${Math.floor(share * 100)} %, ${text}`
-      if (line === said || (!over && Date.now() - saidAt < LINE_EVERY_MS)) return
-      saidAt = Date.now()
+      if (line === said || (!over && Date.now() < sayAt)) return
+      sayAt = Date.now() + LINE_EVERY_MS
       said = line
       stderr.write(`${line}\n`)
     },

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { setImmediate } from 'node:timers/promises'
 import { FaafoError } from '../../events/errors.ts'
-import { type FractalParams, LIMITS } from '../../events/fractal.ts'
+import type { FractalParams } from '../../events/fractal.ts'
 import { type RenderJob, textsAfter, textsBefore } from './description.ts'
 import { openDrawing } from './drawing.ts'
 import { PALETTE } from './julia.ts'
@@ -11,11 +11,13 @@ import { paint } from './simd-drawing.ts'
 /** Most iterations in one go: some 20 ms, so that an abort is obeyed at once. */
 const STEPS_AT_ONCE = 20_000_000
 
-/**
- * Pixels of a band, unless one row has more: a BANDSth of the picture within these bounds. Smaller bands cost more than
- * the better balance of the threads is worth, larger ones cost memory.
- */
-const BAND_PIXELS = { least: 64 * 1024, most: 256 * 1024 }
+/** Most pixels of a band of any picture; room for whole rows, whatever their length. Larger ones cost memory. */
+export const MOST_BAND_PIXELS = 256 * 1024
+
+/** Fewest, where the picture is not smaller: less costs more than the better balance of the threads is worth. */
+const LEAST_BAND_PIXELS = 64 * 1024
+
+/** Into so many bands a picture is cut, within these bounds. */
 const BANDS = 64
 
 /** Most iterations that a band may take, about a second, unless one row does; so threads end at about the same time. */
@@ -24,12 +26,9 @@ const BAND_STEPS = 1e9
 /** Rows [y0, y1). */
 export type Band = { y0: number; y1: number }
 
-/** Most pixels of a band of any picture. */
-export const MOST_BAND_PIXELS = Math.max(BAND_PIXELS.most, LIMITS.maxSide)
-
 /** The bands of a picture, from top to bottom. They depend on nothing else, so that its file does not either. */
 export function bandsOf({ width, height, iterations }: FractalParams): Band[] {
-  const pixels = Math.min(Math.max((width * height) / BANDS, BAND_PIXELS.least), BAND_PIXELS.most)
+  const pixels = Math.min(Math.max((width * height) / BANDS, LEAST_BAND_PIXELS), MOST_BAND_PIXELS)
   const rows = Math.max(1, Math.floor(Math.min(pixels, BAND_STEPS / iterations) / width))
   return Array.from({ length: Math.ceil(height / rows) }, (_, k) => ({
     y0: k * rows,

@@ -26,7 +26,15 @@ test('an estimate says how many iterations are expected, the worst case and the 
     const { iterations, ...rest } = await estimated(post(app, '/v1/estimate', withConstant))
     assert.ok(iterations > 64 * 48 && iterations < 64 * 48 * 64, `${iterations}`)
     const { cx, cy } = withConstant
-    assert.equal(rest, { worst_case: 64 * 48 * 64, within_budget: true, seconds: null, threads: 0, cx, cy })
+    assert.equal(rest, {
+      worst_case: 64 * 48 * 64,
+      within_budget: true,
+      budget: 1e12,
+      seconds: null,
+      threads: 0,
+      cx,
+      cy,
+    })
   }))
 
 test('where no constant is given, the one that the request would get is chosen and told', () =>

@@ -66,7 +66,16 @@ test('a given uuid is sent as it is, and an idempotency key in its place', () =>
   ))
 
 test('an estimate is asked for with the request as it is', () => {
-  const estimate = { iterations: 9, worst_case: 99, within_budget: true, seconds: null, threads: 0, cx: 0.1, cy: 0.2 }
+  const estimate = {
+    iterations: 9,
+    worst_case: 99,
+    within_budget: true,
+    budget: 1e12,
+    seconds: null,
+    threads: 0,
+    cx: 0.1,
+    cy: 0.2,
+  }
   return withClient(
     () => json(estimate),
     async (client, seen) => {

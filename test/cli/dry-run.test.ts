@@ -15,6 +15,7 @@ const estimating =
       iterations: worst / 10,
       worst_case: worst,
       within_budget: true,
+      budget: 1e7,
       seconds: worst / 1e10,
       threads: 1,
     }
@@ -71,14 +72,14 @@ test('a request over the budget is exit code 1 and no part of the total', () =>
       assert.is(code, 1)
       assert.match(
         stderr,
-        /^faafo: cannot request 1000 x 500 pixels of 200 iterations: the picture may take 100000000 iterations, more than/m,
+        /^faafo: cannot request 1000 x 500 pixels of 200 iterations: the picture may take 100000000 iterations, the budget of this installation is 10000000; give --cx and --cy/m,
       )
       assert.match(stdout, /\| refused +\|/)
       assert.match(stdout, /\| total of 2 +\| +\| 20,000,000 +\| 0\.020 +\|/)
 
       const constant = ['--cx', '-0.8', '--cy', '0.1']
       const known = await runHere(['create', ...exact, ...constant, '--dry-run'], endpoint)
-      assert.match(known.stderr, /: the picture is expected to take 10000000 iterations, more than/)
+      assert.match(known.stderr, /: the picture is expected to take 10000000 iterations, the budget/)
     },
   ))
 
@@ -105,7 +106,16 @@ test('a dry run in JSON has every request with its estimate', () =>
         seen.map(({ body }) => body),
       )
       assert.equal(printed[1]?.estimate, {
-        ...{ iterations: 1e7, worst_case: 1e8, within_budget: true, seconds: 0.01, threads: 1, cx: 0.1, cy: 0.2 },
+        ...{
+          iterations: 1e7,
+          worst_case: 1e8,
+          within_budget: true,
+          budget: 1e7,
+          seconds: 0.01,
+          threads: 1,
+          cx: 0.1,
+          cy: 0.2,
+        },
       })
     },
   ))

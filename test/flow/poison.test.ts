@@ -1,14 +1,12 @@
-import { join } from 'node:path'
 import process from 'node:process'
-import { pathToFileURL } from 'node:url'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { root, withSystem } from '../support/system.ts'
+import { POISON, POISON_WIDTH } from '../support/poison.ts'
+import { withSystem } from '../support/system.ts'
 import { until } from '../support/until.ts'
 
 const good = { width: 120, height: 120, iterations: 200, xa: -2, xb: 2, ya: -1.5, yb: 1.5 }
-/** The width that test/support/poison.mjs kills the process for. */
-const poison = { ...good, width: 666 }
+const poison = { ...good, width: POISON_WIDTH }
 
 test('one task that kills its process among a hundred good ones fails alone, the broker killed meanwhile', () =>
   withSystem(
@@ -32,12 +30,7 @@ test('one task that kills its process among a hundred good ones fails alone, the
         everyMs: 250,
       })
     },
-    {
-      env: {
-        NODE_OPTIONS: `--import=${pathToFileURL(join(root, 'test', 'support', 'poison.mjs')).href}`,
-        LOG_LEVEL: 'error',
-      },
-    },
+    { env: { NODE_OPTIONS: `--import=${POISON}`, LOG_LEVEL: 'error' } },
   ))
 
 test.run()

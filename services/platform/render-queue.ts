@@ -1,11 +1,15 @@
-import { AckPolicy, type Consumer, DeliverPolicy, type JsMsg, nanos } from 'nats'
+import { AckPolicy, type Consumer, DeliverPolicy, type JetStreamManager, type JsMsg, NatsError, nanos } from 'nats'
 import { decode } from '../../events/codec.ts'
 import { FaafoError, isFaafoError } from '../../events/errors.ts'
 import type { RecordedEvent } from '../../events/events.ts'
 import type { Broker } from './broker.ts'
+import type { Logger } from './logger.ts'
 
 /** A delivery that shows no sign of life for this long is given to another worker. */
 export const ACK_WAIT_MS = 10_000
+
+/** What the broker answers where there is no such consumer. */
+const CONSUMER_NOT_FOUND = 10014
 
 /** Longest wait of one ask for messages that are not there yet. */
 const ASK_MS = 3_000
@@ -40,15 +44,40 @@ export type RenderQueue = {
  * The queue as a durable pull consumer on the stream of events, made by whichever worker comes first, and again
  * where it vanished. No limit on deliveries (attempts are counted in the log) nor on messages in hand (with the
  * broker's default, a thousand delayed naks would stop the queue).
+ *
+ * A power cut may take the end of the log and leave the consumer's state, which then stands beyond it: what is recorded
+ * from then on would not be delivered. Such a consumer is made anew, also after a reconnect; it delivers every request
+ * of the log once more, and whoever takes one finds its outcome.
  */
-export function renderQueue(broker: Broker): RenderQueue {
+export function renderQueue(broker: Broker, logger: Logger): RenderQueue {
   const { names } = broker
   let known: Promise<Consumer> | undefined
+  broker.onReconnect(() => {
+    known = undefined
+  })
 
   async function openConsumer(): Promise<Consumer> {
     const nc = broker.nc()
     const jsm = await nc.jetstreamManager({ checkAPI: false })
-    await jsm.consumers.add(names.stream, {
+    const found = await jsm.consumers.info(names.stream, names.renderConsumer).catch((error) => {
+      if (error instanceof NatsError && error.api_error?.err_code === CONSUMER_NOT_FOUND) return null
+      throw error
+    })
+    if (!found) await addConsumer(jsm)
+    else {
+      const { state } = await jsm.streams.info(names.stream)
+      const { delivered } = found
+      if (delivered.stream_seq > state.last_seq) {
+        logger.warn({ delivered: delivered.stream_seq, lastSeq: state.last_seq }, 'log lost its end, queue made anew')
+        await jsm.consumers.delete(names.stream, names.renderConsumer)
+        await addConsumer(jsm)
+      }
+    }
+    return nc.jetstream().consumers.get(names.stream, names.renderConsumer)
+  }
+
+  const addConsumer = (jsm: JetStreamManager) =>
+    jsm.consumers.add(names.stream, {
       durable_name: names.renderConsumer,
       filter_subject: names.renderFilter,
       deliver_policy: DeliverPolicy.All,
@@ -57,8 +86,6 @@ export function renderQueue(broker: Broker): RenderQueue {
       max_deliver: -1,
       max_ack_pending: -1,
     })
-    return nc.jetstream().consumers.get(names.stream, names.renderConsumer)
-  }
 
   return {
     async *ask(max, signal) {

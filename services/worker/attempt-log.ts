@@ -1,12 +1,17 @@
 import { type AttemptEvent, type AttemptRecord, evolveAttempts, noAttempts } from '../../events/attempts.ts'
+import { FaafoError } from '../../events/errors.ts'
 import type { NewEvent, RecordedEvent } from '../../events/events.ts'
-import type { Names } from '../../events/subjects.ts'
+import type { Broker } from '../platform/broker.ts'
 import { identify } from '../platform/identity.ts'
-import type { Log } from '../platform/log.ts'
+import type { Appended, Log } from '../platform/log.ts'
+import type { Trouble } from './trouble.ts'
 
 export type Request = RecordedEvent<'TaskRequested'>
 
-/** One generation of a task, as a worker reads and writes it. All methods throw `log-unavailable` and `log-full`. */
+/**
+ * One generation of a task, as a worker reads and writes it. What reads throws `log-unavailable`. What writes outlasts
+ * shared trouble; it throws `aborted` where the worker stops before, and `log-replaced` where the log lost the request.
+ */
 export type AttemptLog = {
   /** Whether nobody needs the picture any more: there is an outcome, or the fractal was removed. */
   isClosed(request: Request): Promise<boolean>
@@ -21,23 +26,56 @@ export type AttemptLog = {
 
 type TaskError = { code: string; message: string }
 
-/** A worker has nothing better to do than to record what it has rendered. */
-const PATIENCE_MS = 24 * 3_600_000
+/** How long one try to append may take before it counts as trouble. */
+const APPEND_MS = 5_000
 
-/** An append is repeated until it is certain or `signal` fires. `worker` is this worker's name. */
-export function attemptLog(parts: { log: Log; names: Names; worker: string; signal: AbortSignal }): AttemptLog {
-  const { log, names, worker, signal } = parts
+/**
+ * An append is repeated until it is certain or `signal` fires, when it is tried once more. `worker` is this worker's
+ * name.
+ */
+export function attemptLog(parts: {
+  log: Log
+  broker: Pick<Broker, 'names' | 'onReconnect'>
+  worker: string
+  trouble: Trouble
+  signal: AbortSignal
+}): AttemptLog {
+  const { log, broker, worker, trouble, signal } = parts
+  const { names } = broker
   const source = `/worker/${worker}`
 
-  const append = (event: NewEvent, request: Request) =>
-    log.append(
-      identify(event, source, {
-        correlationid: request.correlationid ?? request.id,
-        causationid: request.id,
-        ...(request.traceparent && { traceparent: request.traceparent }),
-      }),
-      { withinMs: PATIENCE_MS, signal },
-    )
+  /** Fires when the connection comes back: the broker may then be one that lost the end of its log. And with `signal`. */
+  let connection = new AbortController()
+  broker.onReconnect(() => {
+    connection.abort()
+    connection = new AbortController()
+    if (signal.aborted) connection.abort()
+  })
+  signal.addEventListener('abort', () => connection.abort(), { once: true })
+  const seenOn = new WeakMap<Request, AbortController>()
+
+  /** Throws `log-replaced` where the log lost the request: what is recorded of it would stand in the way of its repetition. */
+  async function requireRecorded(request: Request, now: AbortController): Promise<void> {
+    const seen = seenOn.get(request) ?? now // it has just been delivered
+    if (seen !== now && (await log.at(request.seq))?.id !== request.id) {
+      throw new FaafoError('log-replaced', `cannot go on with event ${request.seq}: the log lost it`)
+    }
+    seenOn.set(request, now)
+  }
+
+  function append(event: NewEvent, request: Request): Promise<Appended> {
+    const identified = identify(event, source, {
+      correlationid: request.correlationid ?? request.id,
+      causationid: request.id,
+      ...(request.traceparent && { traceparent: request.traceparent }),
+    })
+    const once = async () => {
+      const now = connection
+      await requireRecorded(request, now)
+      return log.append(identified, { withinMs: APPEND_MS, signal: now.signal })
+    }
+    return signal.aborted ? once() : trouble.outlast(once, signal)
+  }
 
   return {
     async isClosed({ fractal, data }) {

@@ -5,9 +5,10 @@ import { type ErrorCode, FaafoError, isFaafoError } from '../../events/errors.ts
  * - `retry`: a failed attempt is recorded; again after a while, and after several the task fails
  * - `fail`: the task fails now, since another attempt would end the same way
  * - `drop`: nobody wants the result any more
+ * - `release`: the log lost the task; its message goes back, for another may have its place
  * - `block`: not the task's doing, and the next one would meet it too: take no more work and wait until it is over
  */
-export type Fate = 'retry' | 'fail' | 'drop' | 'block'
+export type Fate = 'retry' | 'fail' | 'drop' | 'release' | 'block'
 
 const fates: Readonly<Record<ErrorCode, Fate>> = {
   'storage-unavailable': 'block',
@@ -17,6 +18,7 @@ const fates: Readonly<Record<ErrorCode, Fate>> = {
   'invalid-request': 'fail',
   'image-lost': 'fail',
   removed: 'drop',
+  'log-replaced': 'release',
   'render-failed': 'retry',
   'render-crashed': 'retry',
   'image-damaged': 'retry',
@@ -35,7 +37,6 @@ const fates: Readonly<Record<ErrorCode, Fate>> = {
   'idempotency-mismatch': 'retry',
   'illegal-transition': 'retry',
   'query-result': 'retry',
-  'log-replaced': 'retry',
   'log-unsupported': 'retry',
   'database-unavailable': 'retry',
   'projection-behind': 'retry',

@@ -31,7 +31,7 @@ await runService('worker', async () => {
     {
       broker,
       log: createLog(broker),
-      queue: renderQueue(broker),
+      queue: renderQueue(broker, logger),
       images,
       render: pool.render,
       threads,

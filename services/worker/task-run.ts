@@ -53,7 +53,7 @@ export async function runTask(task: Task, parts: TaskParts): Promise<Settlement>
       const looks = costOf(request.data.params) > LOOK_STEPS
       const [closed, started] = await Promise.all([
         looks && outlast(() => attempts.isClosed(request)),
-        outlast(() => attempts.start(request, 1, false)),
+        attempts.start(request, 1, false),
       ])
       if (closed) return ack
       if (started) return await runAttempt(task, { started: 1, isolated: false }, parts)
@@ -69,14 +69,14 @@ export async function runTask(task: Task, parts: TaskParts): Promise<Settlement>
     const record = await outlast(() => attempts.read(request))
     if (await outlast(() => attempts.isClosed(request))) return ack
     const plan = planAttempt(record)
-    if (plan.type === 'give-up') return await giveUp(request, plan, parts, outlast)
+    if (plan.type === 'give-up') return await giveUp(request, plan, parts)
     if (!plan.isolated) return await begin(false)
     // Waiting for its turn it has not begun yet: were it to end with this process, that would look like its doing.
     return await parts.isolation(() => begin(true))
 
     async function begin(isolated: boolean): Promise<Settlement> {
       const started = record.entry + 1
-      if (!(await outlast(() => attempts.start(request, started, isolated)))) return { type: 'nak', delayMs: 0 }
+      if (!(await attempts.start(request, started, isolated))) return { type: 'nak', delayMs: 0 }
       return await runAttempt(task, { started, isolated }, parts)
     }
   }
@@ -104,11 +104,9 @@ async function runAttempt(task: Task, attempt: Attempt, parts: TaskParts): Promi
         `cannot mend the image: its pixels were ${data.expectedPixelChecksum}, those rendered now are ${image.pixelChecksum}`,
       )
     }
-    const { won } = await outlast(() =>
-      attempts.conclude(
-        { type: 'TaskCompleted', fractal, data: { generation: data.generation, started: attempt.started, ...image } },
-        request,
-      ),
+    const { won } = await attempts.conclude(
+      { type: 'TaskCompleted', fractal, data: { generation: data.generation, started: attempt.started, ...image } },
+      request,
     )
     if (won) logger.debug({ ...bound, ms: Math.round(image.duration * 1000) }, 'render completed')
     return ack
@@ -125,13 +123,14 @@ async function runAttempt(task: Task, attempt: Attempt, parts: TaskParts): Promi
     logger.warn({ ...bound, err: error }, 'render failed')
     const fate = fateOf(error)
     if (fate === 'drop') return ack
+    if (fate === 'release') throw error
     const taskError = taskErrorOf(error)
-    await outlast(() => attempts.fail(request, attempt.started, { error: taskError, counted: true }))
+    await attempts.fail(request, attempt.started, { error: taskError, counted: true })
     const record = await outlast(() => attempts.read(request))
     const plan = planAttempt(record)
-    if (plan.type === 'give-up') return await giveUp(request, plan, parts, outlast)
+    if (plan.type === 'give-up') return await giveUp(request, plan, parts)
     if (fate === 'fail') {
-      return await giveUp(request, { error: taskError, attempts: record.attempts }, parts, outlast)
+      return await giveUp(request, { error: taskError, attempts: record.attempts }, parts)
     }
     return { type: 'nak', delayMs: backoffMs(record.failures + record.crashes) }
   } finally {
@@ -177,13 +176,10 @@ async function giveUp(
   request: Request,
   { error, attempts }: Pick<EventData['TaskFailed'], 'error' | 'attempts'>,
   parts: TaskParts,
-  outlast: Outlast,
 ): Promise<Settlement> {
   const { fractal, data } = request
   const { generation } = data
-  await outlast(() =>
-    parts.attempts.conclude({ type: 'TaskFailed', fractal, data: { generation, error, attempts } }, request),
-  )
+  await parts.attempts.conclude({ type: 'TaskFailed', fractal, data: { generation, error, attempts } }, request)
   parts.logger.warn({ fractal, generation, attempts, ...error }, 'task failed')
   return ack
 }

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { setMaxListeners } from 'node:events'
 import { hostname } from 'node:os'
 import { isFaafoError } from '../../events/errors.ts'
+import type { RecordedEvent } from '../../events/events.ts'
 import type { Broker } from '../platform/broker.ts'
 import { VERSION } from '../platform/identity.ts'
 import type { Log } from '../platform/log.ts'
@@ -23,6 +24,9 @@ const GRACE_MS = 3_000
 const ASK_AGAIN_MS = 250
 /** A message that this version cannot read waits so long for a newer worker. */
 const UNREADABLE_MS = 30_000
+
+/** A request that repeats one which the log lost waits so long for us to give that up. */
+const AFTER_LOST_MS = 1_000
 
 export type WorkerParts = {
   broker: Broker
@@ -54,7 +58,7 @@ export async function runWorker(parts: WorkerParts, stop: AbortSignal): Promise<
     logger,
     signal: handBack.signal,
   })
-  const attempts = attemptLog({ log, names: broker.names, worker: name, signal: handBack.signal })
+  const attempts = attemptLog({ log, broker, worker: name, trouble, signal: handBack.signal })
   const taskParts = {
     attempts,
     images,
@@ -69,7 +73,7 @@ export async function runWorker(parts: WorkerParts, stop: AbortSignal): Promise<
   }
 
   /** By `<uuid>.<generation>`; the newest delivery is the one to be settled. */
-  const inHand = new Map<string, { uuid: string; delivery: Delivery }>()
+  const inHand = new Map<string, { request: Request; delivery: Delivery }>()
   let load = noLoad(threads)
   let wake = () => {}
   const released = () =>
@@ -83,18 +87,24 @@ export async function runWorker(parts: WorkerParts, stop: AbortSignal): Promise<
   }
 
   function take(delivery: Delivery): void {
-    let request: Request
+    let request: RecordedEvent
     try {
-      request = delivery.event() as Request
+      request = delivery.event()
     } catch (error) {
       logger.error({ err: error }, 'task cannot be read')
       settle(delivery, { type: 'nak', delayMs: UNREADABLE_MS })
       return
     }
+    if (request.type !== 'TaskRequested') {
+      // The log lost its end, and another event has the place of a request that was delivered before.
+      settle(delivery, { type: 'ack' })
+      return
+    }
     const key = `${request.fractal}.${request.data.generation}`
     const known = inHand.get(key)
     if (known) {
-      known.delivery = delivery
+      if (known.request.id === request.id) known.delivery = delivery
+      else settle(delivery, { type: 'nak', delayMs: AFTER_LOST_MS })
       return
     }
     if (stop.aborted || trouble.reason() !== null) {
@@ -107,7 +117,7 @@ export async function runWorker(parts: WorkerParts, stop: AbortSignal): Promise<
       settle(delivery, { type: 'nak', delayMs: 0 })
       return
     }
-    const task = { uuid: request.fractal, delivery }
+    const task = { request, delivery }
     inHand.set(key, task)
     void runTask({ request, fresh: !delivery.redelivered, signal: handBack.signal }, taskParts).then((settlement) => {
       settle(task.delivery, settlement)
@@ -135,7 +145,7 @@ export async function runWorker(parts: WorkerParts, stop: AbortSignal): Promise<
   function presence(): WorkerPresence {
     const reason = trouble.reason()
     const state = stop.aborted ? 'stopping' : reason === null ? 'working' : 'blocked'
-    const tasks = [...inHand.values()].map((task) => task.uuid)
+    const tasks = [...inHand.values()].map((task) => task.request.fractal)
     const presence = { id, name, host: hostname(), version: VERSION, threads, tasks, state } as const
     return reason === null ? presence : { ...presence, reason }
   }

@@ -3,11 +3,13 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { createMetrics } from '../../services/api/metrics.ts'
 import { fractalObjectSchema, readySchema, statusSchema } from '../../services/api/schemas.ts'
+import { createLogger } from '../../services/platform/logger.ts'
 import { announce } from '../../services/platform/presence.ts'
 import { renderQueue } from '../../services/platform/render-queue.ts'
 import { until } from '../support/until.ts'
 import { complete, create, json, keptLog, params, post, start, withApi } from './with-api.ts'
 
+const quiet = createLogger('test', { logLevel: 'silent' })
 const presence = {
   id: 'p1',
   name: 'w1',
@@ -139,7 +141,7 @@ test('status shows the queue, the workers and the lag', () =>
     assert.equal([before.projection.status, before.projection.seq, before.projection.lag_events], ['ok', 2, 0])
 
     const stop = new AbortController()
-    for await (const delivery of renderQueue(broker).ask(1, stop.signal)) {
+    for await (const delivery of renderQueue(broker, quiet).ask(1, stop.signal)) {
       assert.is(delivery.event().fractal, first.uuid)
       stop.abort()
     }
@@ -154,7 +156,7 @@ test('status shows the queue, the workers and the lag', () =>
     assert.equal(after.workers, [{ ...shown, tasks: [first.uuid] }])
 
     const second = new AbortController()
-    for await (const _ of renderQueue(broker).ask(1, second.signal)) second.abort()
+    for await (const _ of renderQueue(broker, quiet).ask(1, second.signal)) second.abort()
     const none = await status()
     assert.equal([none.queue.waiting, none.queue.oldest_waiting], [0, null])
   }))

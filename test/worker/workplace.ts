@@ -155,7 +155,7 @@ async function openWorkplace(dir: string, ends: (() => Promise<unknown>)[]): Pro
       const pool = createRenderPool(threads)
       const running = runWorker(
         {
-          ...{ broker: connection, log, queue: renderQueue(connection), images, threads, logger },
+          ...{ broker: connection, log, queue: renderQueue(connection, logger), images, threads, logger },
           ...{ render: render(pool.render), name: 'here', ...parts },
         },
         stop.signal,

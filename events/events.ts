@@ -22,7 +22,7 @@ export const dataSchemas = {
     /** Names of the fields that we chose because the caller left them out. */
     chosen: z.array(z.string()),
     requestHash: sha256,
-    /** On `image-lost`: the pixels that the mended image must have. */
+    /** Where the fractal ever had an image: the pixels that a later one must have. */
     expectedPixelChecksum: sha256.optional(),
     actor: z.string().optional(),
     tenant: z.string().optional(),

@@ -128,6 +128,12 @@ export const fold = (events: Iterable<RecordedEvent>, from: Task = unknown): Tas
   return task
 }
 
+/** Pixel checksum of the first image that a fractal had, null where it never had one. */
+export const shownPixels = (events: Iterable<RecordedEvent>): string | null => {
+  for (const event of events) if (event.type === 'TaskCompleted') return event.data.pixelChecksum
+  return null
+}
+
 export type Command =
   | {
       type: 'request'
@@ -138,8 +144,11 @@ export type Command =
       actor?: string
     }
   | { type: 'cancel'; fractal: string; reason: string }
-  /** `imageLost`: the image of a completed fractal is missing or damaged, so that it is rendered again. */
-  | { type: 'retry'; fractal: string; imageLost: boolean; actor?: string }
+  /**
+   * `imageLost`: the image of a completed fractal is missing or damaged, so that it is rendered again. `pixelChecksum`:
+   * of the image that it ever had, if it had one; a later one has the same pixels or is none.
+   */
+  | { type: 'retry'; fractal: string; imageLost: boolean; pixelChecksum: string | null; actor?: string }
   | { type: 'delete'; fractal: string }
 
 /**
@@ -181,7 +190,7 @@ export function decide(command: Command, task: Task): NewEvent[] {
         params: existing.params,
         chosen: [...existing.chosen],
         requestHash: existing.requestHash,
-        ...(mend && existing.image && { expectedPixelChecksum: existing.image.pixelChecksum }),
+        ...(command.pixelChecksum !== null && { expectedPixelChecksum: command.pixelChecksum }),
         ...(command.actor && { actor: command.actor }),
       }
       return [{ type: 'TaskRequested', fractal, data }]

@@ -14,13 +14,13 @@ const APPENDS_AT_ONCE = 64
 
 /**
  * POST /v1/batch: each item stands for itself, as if it had been posted alone; there is no all or nothing. Once the
- * log is found away the items not yet begun are not tried, so that the answer comes in time.
+ * log is found away, or the client is gone, the items not yet begun are not tried, so that the answer comes in time.
  */
 export async function postBatch(api: Api, c: Context): Promise<Response> {
   const key = idempotencyKeyOf(c)
   const text = await readBody(c, MAX_BODY_BYTES)
   const requests = mediaTypeOf(c) === 'application/x-ndjson' ? linesOf(text) : arrayOf(text)
-  const items = await answerAll(api, requests, { key, traceparent: traceOf(c) })
+  const items = await answerAll(api, requests, { key, traceparent: traceOf(c), signal: c.req.raw.signal })
   // A client that looks at the status alone must not take a batch of which nothing was recorded for one that was.
   const [first] = items
   if (first && 'error' in first && items.every(({ item }) => item.status >= 500)) {
@@ -66,10 +66,11 @@ type Answered = { item: BatchItem; error?: unknown }
 async function answerAll(
   api: Api,
   requests: Item[],
-  options: Pick<RequestOptions, 'key' | 'traceparent'>,
+  { signal: gone, ...options }: Pick<RequestOptions, 'key' | 'traceparent'> & { signal: AbortSignal },
 ): Promise<Answered[]> {
   const answers: Answered[] = []
   const away = new AbortController()
+  gone.addEventListener('abort', () => away.abort(), { once: true })
   let next = 0
   const answerSome = async () => {
     for (let index = next++; index < requests.length; index = next++) {

@@ -1,7 +1,7 @@
 import type { Context } from 'hono'
 import { cursorOf } from '../../events/cursor.ts'
 import { FaafoError, isFaafoError } from '../../events/errors.ts'
-import { isFractal, type Task } from '../../events/task.ts'
+import { fold, isFractal, shownPixels, type Task } from '../../events/task.ts'
 import type { Api } from './api.ts'
 import { shown } from './object.ts'
 import { traceOf } from './trace.ts'
@@ -18,10 +18,11 @@ export async function postCancel(api: Api, c: Context): Promise<Response> {
 /** POST /v1/fractal/:uuid/retry. Of a completed one, only where its image is missing or damaged. */
 export async function postRetry(api: Api, c: Context): Promise<Response> {
   const fractal = uuidOf(c, 'retry')
-  const task = await writing(fractal, api.log.load(fractal))
+  const history = await writing(fractal, api.log.history(fractal))
+  const task = fold(history)
   const key = isFractal(task) && task.status === 'completed' ? task.image?.imageKey : undefined
   const imageLost = key !== undefined && !(await isSound(api, key))
-  const command = { type: 'retry', fractal, imageLost } as const
+  const command = { type: 'retry', fractal, imageLost, pixelChecksum: shownPixels(history) } as const
   return changed(api, c, await writing(fractal, change(api, command, { traceparent: traceOf(c) })))
 }
 

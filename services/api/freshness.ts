@@ -15,6 +15,8 @@ export type Freshness = {
 const WAIT_MS = 1_000
 const POLL_MS = 10
 const HEAD_AGAIN_MS = 250
+/** How long a checkpoint that was read is believed: a rebuild sets it back. */
+const BELIEVED_MS = 100
 
 export type FreshnessSources = {
   /** Sequence of the projection's checkpoint. */
@@ -29,6 +31,7 @@ export type FreshnessSources = {
 export function createFreshness({ readSeq, readHead, mayAdvance }: FreshnessSources): Freshness {
   const waiting = new Set<{ seq: number; answer: (reached: boolean) => void }>()
   let projected = 0
+  let readAt = 0
   let written = 0
   let writtenLately = 0 // since the broker came back
   let polling = false
@@ -38,6 +41,7 @@ export function createFreshness({ readSeq, readHead, mayAdvance }: FreshnessSour
     while (waiting.size > 0) {
       try {
         projected = await readSeq()
+        readAt = Date.now()
       } catch {
         for (const { answer } of waiting) answer(false) // the query that follows says what is wrong
         break
@@ -49,7 +53,7 @@ export function createFreshness({ readSeq, readHead, mayAdvance }: FreshnessSour
   }
 
   const reached = (seq: number): Promise<boolean> => {
-    if (seq <= projected) return Promise.resolve(true)
+    if (seq <= projected && Date.now() - readAt < BELIEVED_MS) return Promise.resolve(true)
     return new Promise((done) => {
       const waiter = {
         seq,
@@ -71,7 +75,7 @@ export function createFreshness({ readSeq, readHead, mayAdvance }: FreshnessSour
       writtenLately = Math.max(writtenLately, seq)
     },
     async settled() {
-      if (mayAdvance()) await reached(written)
+      if (written > 0 && mayAdvance()) await reached(written)
     },
     reached,
     async reconnected() {

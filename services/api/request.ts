@@ -57,9 +57,9 @@ export function idempotencyKeyOf(c: Context): string | null {
 export async function requestFractal(api: Api, json: unknown, options: RequestOptions): Promise<Requested> {
   const request = parseFractalRequest(json)
   const command = commandOf(api, request, options)
-  await requireBudget(request, command.params, api.computeBudget)
   const uuid = command.fractal
   const { key, traceparent, signal } = options
+  if (!signal?.aborted) await requireBudget(request, command.params, api.computeBudget)
   if (signal?.aborted) {
     throw new FaafoError('log-unavailable', `cannot request fractal '${uuid}': the broker is away`, {
       details: { uuid },

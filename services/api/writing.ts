@@ -1,6 +1,6 @@
 import { FaafoError, isFaafoError } from '../../events/errors.ts'
 import type { NewEvent } from '../../events/events.ts'
-import { type Command, decide, evolve, isFractal, type Task } from '../../events/task.ts'
+import { type Command, decide, evolve, fold, isFractal, type Task } from '../../events/task.ts'
 import { identify } from '../platform/identity.ts'
 import type { Appended } from '../platform/log.ts'
 import type { Api } from './api.ts'
@@ -51,9 +51,11 @@ export async function writing<T>(uuid: string, work: Promise<T>): Promise<T> {
 export async function change(api: Api, command: Exclude<Command, { type: 'request' }>, links: Links): Promise<Task> {
   const uuid = command.fractal
   for (let tries = 0; tries < TRIES; tries++) {
-    const task = await api.log.load(uuid)
+    const history = await api.log.history(uuid)
+    const task = fold(history)
     const decided = decide(command, task)
-    if (isFractal(task)) api.freshness.wrote(task.last.seq)
+    const last = history.at(-1)
+    if (last) api.freshness.wrote(last.seq)
     const after = await appendAll(api, task, decided, links)
     if (after === null) continue
     // Read again for the broker's times; where that fails all is done nevertheless.

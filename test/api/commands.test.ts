@@ -80,6 +80,11 @@ test('retry mends a completed fractal whose image is missing or damaged', () =>
     assert.is((await post(app, `/v1/fractal/${uuid}/retry`)).status, 409)
     await writeFile(join(imagesDir, key.slice(0, 2), `${key}.png`), 'other bytes')
     assert.is((await json(post(app, `/v1/fractal/${uuid}/retry`))).generation, 3)
+    // Not given up by a failure: whoever has the image in a cache never sees another one.
+    await fail(parts, uuid, 3)
+    assert.is((await json(post(app, `/v1/fractal/${uuid}/retry`))).generation, 4)
+    const last = (await log.history(uuid)).at(-1)
+    assert.is(last?.type === 'TaskRequested' && last.data.expectedPixelChecksum, 'b'.repeat(64))
   }))
 
 test('delete answers 204 always, and leaves nothing that goes on', () =>

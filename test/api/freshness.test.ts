@@ -1,6 +1,7 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { createFreshness } from '../../services/api/freshness.ts'
+import { until } from '../support/until.ts'
 
 test('after the log was replaced by an older copy reads wait for no write that it lacks', async () => {
   let projected = 100
@@ -48,6 +49,21 @@ test('after a mere reconnect a write is waited for as before', async () => {
   await freshness.reconnected()
   await freshness.settled()
   assert.ok(projected > 100)
+})
+
+test('a checkpoint that a rebuild has set back is waited for again', async () => {
+  let projected = 100
+  const freshness = createFreshness({
+    readSeq: async () => projected,
+    readHead: async () => 100,
+    mayAdvance: () => true,
+  })
+  assert.is(await freshness.reached(50), true)
+  projected = 0
+  await until(async () => !(await freshness.reached(50)), { what: 'the older checkpoint is believed no more' })
+  const waiting = freshness.reached(50)
+  projected = 60
+  assert.is(await waiting, true)
 })
 
 test.run()

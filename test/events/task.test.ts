@@ -36,7 +36,12 @@ const attemptFailed = (entry: number, data: Partial<EventData['TaskAttemptFailed
   fractal: uuid,
   data: { generation, entry, started: entry - 1, worker, error, counted: true, ...data },
 })
-const failed: NewEvent = { type: 'TaskFailed', fractal: uuid, data: { generation, error, attempts: 5 } }
+const failedIn = (generation: number): NewEvent => ({
+  type: 'TaskFailed',
+  fractal: uuid,
+  data: { generation, error, attempts: 5 },
+})
+const failed = failedIn(generation)
 const cancelled = (reason = 'asked for'): NewEvent => ({
   type: 'TaskCancelled',
   fractal: uuid,
@@ -46,8 +51,8 @@ const deleted: NewEvent = { type: 'TaskDeleted', fractal: uuid, data: {} }
 
 const request: Command = { type: 'request', fractal: uuid, params, chosen: ['cx', 'cy'], requestHash: sha256 }
 const cancel: Command = { type: 'cancel', fractal: uuid, reason: 'asked for' }
-const retry: Command = { type: 'retry', fractal: uuid, imageLost: false }
-const mend: Command = { type: 'retry', fractal: uuid, imageLost: true }
+const retry: Command = { type: 'retry', fractal: uuid, imageLost: false, pixelChecksum: null }
+const mend: Command = { type: 'retry', fractal: uuid, imageLost: true, pixelChecksum: sha256 }
 const remove: Command = { type: 'delete', fractal: uuid }
 
 const stateAfter = (...events: NewEvent[]) => fold(recordedAll(...events))
@@ -143,6 +148,12 @@ const decisions: { name: string; given: NewEvent[]; when: Command; expected: New
     given: [requested(), completed(1)],
     when: mend,
     expected: [requested({ generation: 2, cause: 'image-lost', expectedPixelChecksum: sha256 })],
+  },
+  {
+    name: 'a fractal that once had an image and could not be mended is rendered again, to the same pixels still',
+    given: [requested(), completed(1), requested({ generation: 2, cause: 'image-lost' }), failedIn(2)],
+    when: { type: 'retry', fractal: uuid, imageLost: false, pixelChecksum: sha256 },
+    expected: [requested({ generation: 3, cause: 'retry', expectedPixelChecksum: sha256 })],
   },
   { name: 'an unknown fractal cannot be retried', given: [], when: retry, expected: 'not-found' },
   {

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import type { NewEvent, RecordedEvent } from '../../events/events.ts'
 import { namesIn } from '../../events/subjects.ts'
-import { type Command, decide, fold } from '../../events/task.ts'
+import { type Command, decide, fold, shownPixels } from '../../events/task.ts'
 
 /*
  * Every history that the log's rules allow one fractal to have: random commands and workers, each of which may act on
@@ -63,7 +63,7 @@ function historyOf(steps: Step[]): RecordedEvent[] {
   }
   for (const { what, lag } of steps) {
     const view = log.slice(0, Math.max(0, log.length - lag))
-    const command = commandOf(what)
+    const command = commandOf(what, view)
     if (command) {
       try {
         decide(command, fold(view)).map(append)
@@ -75,10 +75,12 @@ function historyOf(steps: Step[]): RecordedEvent[] {
   return log
 }
 
-function commandOf(what: Step['what']): Command | null {
+function commandOf(what: Step['what'], view: RecordedEvent[]): Command | null {
   if (what === 'request') return { type: 'request', fractal: uuid, params, chosen: ['cx', 'cy'], requestHash: sha256 }
   if (what === 'cancel') return { type: 'cancel', fractal: uuid, reason: 'asked for' }
-  if (what === 'retry' || what === 'mend') return { type: 'retry', fractal: uuid, imageLost: what === 'mend' }
+  if (what === 'retry' || what === 'mend') {
+    return { type: 'retry', fractal: uuid, imageLost: what === 'mend', pixelChecksum: shownPixels(view) }
+  }
   return what === 'delete' ? { type: 'delete', fractal: uuid } : null
 }
 

@@ -24,15 +24,25 @@ export async function projectionHealth(api: Api): Promise<Projection> {
 const reasonOf = (error: FaafoError) =>
   error.code === 'database-unavailable' ? 'the database cannot be reached' : 'the log cannot be reached'
 
-async function measure({ db, log }: Api): Promise<Projection> {
-  const [row, head] = await Promise.all([readCheckpoint(db), log.head()])
+async function measure(api: Api): Promise<Projection> {
+  const [row, head] = await Promise.all([readCheckpoint(api.db), api.log.head()])
   const seq = row?.seq ?? 0
   const lag_events = Math.max(0, head.lastSeq - seq)
-  const next = lag_events > 0 ? await log.at(seq + 1) : null
-  const lag_seconds = next ? Math.max(0, (Date.now() - next.recordedAt) / 1000) : 0
+  const lag_seconds = lag_events > 0 ? await ageOf(api, seq + 1) : 0
   const known = { seq, lag_events, lag_seconds }
   if (row?.halted) return { ...known, status: 'degraded', reason: `the projector halted: ${row.halted}` }
-  if (lag_seconds <= LAG_DEGRADED_S) return { ...known, status: 'ok' }
-  const reason = `the tables are ${lag_events} events and ${Math.round(lag_seconds)} s behind the log`
-  return { ...known, status: 'degraded', reason }
+  if (lag_seconds !== null && lag_seconds <= LAG_DEGRADED_S) return { ...known, status: 'ok' }
+  const seconds = lag_seconds === null ? 'an unknown time' : `${Math.round(lag_seconds)} s`
+  return { ...known, status: 'degraded', reason: `the tables are ${lag_events} events and ${seconds} behind the log` }
+}
+
+/** Seconds; null where the event cannot be read, which may be what halted the projector. */
+async function ageOf({ log }: Api, seq: number): Promise<number | null> {
+  try {
+    const event = await log.at(seq)
+    return event ? Math.max(0, (Date.now() - event.recordedAt) / 1000) : 0
+  } catch (error) {
+    if (isFaafoError(error)) return null
+    throw error
+  }
 }

@@ -7,20 +7,49 @@ import * as schema from './schema.ts'
 export type Db = PostgresJsDatabase<typeof schema>
 export type Database = { db: Db; close(): Promise<void> }
 
+/** Longer than any statement of ours takes. A host that went away without a word is else noticed after 15 minutes. */
+const MOST_SILENCE_MS = 30_000
+
 /**
- * A pool of at most `max` connections, opened when first needed and again after every outage. No session state is
- * relied on (no `SET`, no session locks, no `LISTEN`): on the embedded database all connections share one session.
+ * A pool of at most `max` connections, opened when first needed and again after every outage. Where a statement (those
+ * in transactions apart) got no answer for `mostSilenceMs`, all connections are given up and made anew; what they were
+ * asked is rejected, although it may still happen. No session state is relied on (no `SET`, no session locks, no
+ * `LISTEN`): on the embedded database all connections share one session.
  */
-export function openDatabase(url: string, { max, name }: { max: number; name: string }): Database {
-  const sql = postgres(url, {
-    max,
-    connect_timeout: 2,
-    idle_timeout: 60,
-    backoff: () => 0.25,
-    onnotice: () => {},
-    connection: { application_name: name },
-  })
-  return { db: drizzle(sql, { schema }), close: () => sql.end({ timeout: 5 }) }
+export function openDatabase(
+  url: string,
+  { max, name, mostSilenceMs = MOST_SILENCE_MS }: { max: number; name: string; mostSilenceMs?: number },
+): Database {
+  const open = () => {
+    const opened = postgres(url, {
+      max,
+      connect_timeout: 2,
+      idle_timeout: 60,
+      backoff: () => 0.25,
+      onnotice: () => {},
+      connection: { application_name: name },
+    })
+    drizzle(opened) // has its values parsed as drizzle wants them
+    return opened
+  }
+  let pool = open()
+
+  /** The driver has no time limit for statements, and cannot give up a single connection. */
+  const unsafe = (...statement: Parameters<postgres.Sql['unsafe']>) => {
+    const asked = pool
+    const answer = asked.unsafe(...statement)
+    const giveUp = () => {
+      if (pool === asked) pool = open()
+      void asked.end({ timeout: 0 })
+    }
+    const timer = setTimeout(giveUp, mostSilenceMs)
+    const answered = () => clearTimeout(timer)
+    answer.then(answered, answered)
+    return answer
+  }
+  const begin = (run: (tx: postgres.TransactionSql) => unknown) => pool.begin(run)
+  const client = { options: pool.options, unsafe, begin } as unknown as postgres.Sql // all that drizzle calls
+  return { db: drizzle({ client, schema }), close: () => pool.end({ timeout: 5 }) }
 }
 
 /** Codes of postgres.js, Node and PostgreSQL that mean: not now, perhaps later. */
@@ -54,10 +83,16 @@ export async function querying<T>(action: string, query: () => Promise<T>): Prom
     return await query()
   } catch (error) {
     if (!isDatabaseAway(error)) throw error
-    const cause = rootCause(error)
+    const cause = inOurWords(rootCause(error))
     throw new FaafoError('database-unavailable', `cannot ${action}: the database is not reachable`, {
       cause,
       details: { reason: withoutPassword(messageOf(cause)) },
     })
   }
 }
+
+/** The driver's word for a connection that we gave up says who ended it, and not why. */
+const inOurWords = (cause: unknown): unknown =>
+  cause instanceof Error && 'code' in cause && cause.code === 'CONNECTION_DESTROYED'
+    ? new Error('the database does not answer')
+    : cause

@@ -2,41 +2,61 @@ import { existsSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { sql } from 'drizzle-orm'
-import { readMigrationFiles } from 'drizzle-orm/migrator'
+import { type MigrationMeta, readMigrationFiles } from 'drizzle-orm/migrator'
 import { type Db, querying } from './database.ts'
 
 /** Any number that only we take: the lock under which migrations run. */
 const MIGRATION_LOCK = 4_202_116_713
 
 /**
- * Brings the database to this version's schema; a no-op where it is. Safe under concurrent starts: the transaction
+ * Brings the database to this version's schema; only looks where it is. Safe under concurrent starts: the transaction
  * lock lets one through at a time. It keeps the journal of drizzle's own migrate, which, run bare, fails in a quarter
  * of concurrent starts, and which cannot be put inside another transaction.
  * Throws `database-unavailable`.
  */
 export async function migrateDatabase(db: Db): Promise<void> {
   const migrations = readMigrationFiles({ migrationsFolder: migrationsFolder() })
-  await querying('bring the database up to date', () =>
-    db.transaction(async (tx) => {
-      await tx.execute(sql`select pg_advisory_xact_lock(${MIGRATION_LOCK})`)
-      await tx.execute(sql`create schema if not exists drizzle`)
-      await tx.execute(sql`
-        create table if not exists drizzle.__drizzle_migrations
-        (id serial primary key, hash text not null, created_at bigint)`)
-      const [applied] = await tx.execute<{ latest: string | null }>(
-        sql`select max(created_at) as latest from drizzle.__drizzle_migrations`,
-      )
-      const latest = Number(applied?.latest ?? 0)
-      for (const { folderMillis, hash, sql: statements } of migrations) {
-        if (folderMillis <= latest) continue
-        for (const statement of statements) await tx.execute(sql.raw(statement))
-        await tx.execute(
-          sql`insert into drizzle.__drizzle_migrations (hash, created_at) values (${hash}, ${folderMillis})`,
-        )
-      }
-    }),
-  )
+  await querying('bring the database up to date', async () => {
+    const latest = await latestApplied(db)
+    if (migrations.some(({ folderMillis }) => folderMillis > latest)) await db.execute(sql.raw(blockOf(migrations)))
+  })
 }
+
+/** The time of the newest migration that was applied, 0 where there is none. */
+async function latestApplied(db: Db): Promise<number> {
+  const [journal] = await db.execute<{ exists: boolean }>(
+    sql`select to_regclass('drizzle.__drizzle_migrations') is not null as exists`,
+  )
+  if (!journal?.exists) return 0
+  const [applied] = await db.execute<{ latest: string | null }>(
+    sql`select max(created_at) as latest from drizzle.__drizzle_migrations`,
+  )
+  return Number(applied?.latest ?? 0)
+}
+
+/**
+ * All that is missing in one statement, which is a transaction of its own: the driver ends the process where the server
+ * goes away inside `begin`. What was applied is looked up again under the lock.
+ */
+const blockOf = (migrations: MigrationMeta[]): string => `
+do $faafo$
+declare
+  latest bigint;
+begin
+  perform pg_advisory_xact_lock(${MIGRATION_LOCK});
+  create schema if not exists drizzle;
+  create table if not exists drizzle.__drizzle_migrations
+    (id serial primary key, hash text not null, created_at bigint);
+  select coalesce(max(created_at), 0) into latest from drizzle.__drizzle_migrations;
+${migrations.map(stepOf).join('\n')}
+end
+$faafo$`
+
+const stepOf = ({ folderMillis, hash, sql: statements }: MigrationMeta): string => `
+  if latest < ${folderMillis} then
+${statements.map((statement) => `    execute $statement$${statement}$statement$;`).join('\n')}
+    insert into drizzle.__drizzle_migrations (hash, created_at) values ('${hash}', ${folderMillis});
+  end if;`
 
 /** The package's `migrations` folder, from the sources as well as from `dist`. */
 function migrationsFolder(): string {

@@ -57,7 +57,9 @@ export async function foldLog(
       if (signal.aborted || position.seq >= until) return
     }
   } finally {
+    // In this order: its end waits for a batch that is on its way.
     stop.abort()
+    await batches.return()
   }
 }
 

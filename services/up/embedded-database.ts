@@ -1,8 +1,9 @@
 import { existsSync } from 'node:fs'
 import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
-import { dirname } from 'node:path'
+import { dirname, join } from 'node:path'
 import { PGlite } from '@electric-sql/pglite'
 import { FaafoError, messageOf } from '../../events/errors.ts'
+import { flushedFolder, flushFolder, flushingParams } from './flushed-folder.ts'
 
 /** A folder whose opening never came to an end this often, without an error, counts as damaged. */
 const MOST_UNFINISHED_OPENINGS = 3
@@ -56,8 +57,14 @@ async function open(folder: string): Promise<PGlite> {
   // What the engine says while it dies is the reason; what it throws is an exit status.
   const said: string[] = []
   try {
-    const database = await PGlite.create(folder, { onStderr: (line) => said.push(line) > 0 })
+    const isNew = !existsSync(join(folder, 'PG_VERSION'))
+    const database = await PGlite.create({
+      fs: flushedFolder(folder),
+      startParams: flushingParams(PGlite.defaultStartParams),
+      onStderr: (line) => said.push(line) > 0,
+    })
     await database.query('select 1 from pg_class limit 1')
+    if (isNew) await flushFolder(folder)
     return database
   } catch (error) {
     const fatal = said.find((line) => /FATAL|PANIC/.test(line))

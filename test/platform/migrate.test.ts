@@ -1,11 +1,13 @@
 import { sql } from 'drizzle-orm'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import { isFaafoError } from '../../events/errors.ts'
 import { type Db, isDatabaseAway, openDatabase, querying, rootCause } from '../../services/platform/database.ts'
 import { migrateDatabase } from '../../services/platform/migrate.ts'
 import { freePort } from '../../services/platform/ports.ts'
 import { fractal } from '../../services/platform/schema.ts'
-import { type Database, withPglite, withPostgres } from '../support/database.ts'
+import { type Database, withClient, withPglite, withPostgres } from '../support/database.ts'
+import { until } from '../support/until.ts'
 
 async function withDb(url: string, use: (db: Db) => Promise<void>): Promise<void> {
   const { db, close } = openDatabase(url, { max: 1, name: 'test' })
@@ -47,6 +49,48 @@ test('a migration that fails leaves nothing behind', () =>
         sql`select 1 from pg_tables where tablename in ('projection_checkpoint', '__drizzle_migrations')`,
       )
       assert.is(left.length, 0)
+    }),
+  ))
+
+/** Holds the lock under which migrations run for as long as `use` takes. */
+const whileAnotherMigrates = (url: string, use: () => Promise<void>): Promise<void> =>
+  withClient(url, async (client) => {
+    await client`select pg_advisory_lock(4202116713)`
+    await use()
+  })
+
+const isWaitingForLock = async (url: string): Promise<boolean> =>
+  withClient(url, async (client) => (await client`select from pg_locks where not granted`).length > 0)
+
+test('a database at this version’s schema is looked at and left alone', () =>
+  withPostgres(({ url }) =>
+    withDb(url, async (db) => {
+      await migrateDatabase(db)
+      await whileAnotherMigrates(url, () => migrateDatabase(db))
+    }),
+  ))
+
+test('a database that is killed during a migration is away, and migrated once it is back', () =>
+  withPostgres((database) =>
+    withDb(database.url, async (db) => {
+      let migrating: Promise<unknown> | undefined
+      await whileAnotherMigrates(database.url, async () => {
+        migrating = migrateDatabase(db).catch((thrown) => thrown)
+        await until(() => isWaitingForLock(database.url), { what: 'the migration waits' })
+        await database.kill()
+      })
+      const error = await migrating
+      assert.ok(isFaafoError(error, 'database-unavailable'))
+      await database.restart()
+      await until(
+        () =>
+          migrateDatabase(db).then(
+            () => true,
+            () => false,
+          ),
+        { what: 'the database is migrated' },
+      )
+      assert.equal(await db.select().from(fractal), [])
     }),
   ))
 

@@ -24,7 +24,7 @@ export type Projection = {
   /** The test's own connections. */
   parts: ProjectorParts
   /** A projector in this process, with connections of its own. */
-  start(): RunningProjector
+  start(options?: { mostSilenceMs?: number }): RunningProjector
   append(...events: NewEvent[]): Promise<void>
   /** Waits until the test's own connection is back after the broker was away. */
   reconnected(): Promise<void>
@@ -36,8 +36,8 @@ export type Projection = {
 }
 
 export type RunningProjector = {
-  /** What it logged, as `level message`. */
-  said(message: string): boolean
+  /** Whether it logged that, for that reason. */
+  said(message: string, reason?: RegExp): boolean
   stop(): Promise<void>
 }
 
@@ -59,8 +59,8 @@ export const withProjection = (withDatabase: WithDatabase, use: (projection: Pro
             database,
             parts,
             checkpoint,
-            start() {
-              const projector = startProjector(urls)
+            start(options) {
+              const projector = startProjector(urls, options)
               running.add(projector)
               return projector
             },
@@ -97,15 +97,18 @@ export const withProjection = (withDatabase: WithDatabase, use: (projection: Pro
     }),
   )
 
-function startProjector({ natsUrl, databaseUrl }: { natsUrl: string; databaseUrl: string }): RunningProjector {
-  const said: string[] = []
-  const logger = pino({ level: 'debug' }, { write: (line: string) => void said.push(JSON.parse(line).msg) })
+function startProjector(
+  { natsUrl, databaseUrl }: { natsUrl: string; databaseUrl: string },
+  options: { mostSilenceMs?: number } = {},
+): RunningProjector {
+  const lines: { msg: string; reason?: string }[] = []
+  const logger = pino({ level: 'debug' }, { write: (line: string) => void lines.push(JSON.parse(line)) })
   const broker = openBroker(brokerConfigOf(natsUrl), 'projector', logger)
-  const database = openDatabase(databaseUrl, { max: 2, name: 'projector' })
+  const database = openDatabase(databaseUrl, { max: 2, name: 'projector', ...options })
   const stop = new AbortController()
   const running = runProjector({ db: database.db, broker, log: createLog(broker), logger }, stop.signal)
   return {
-    said: (message) => said.includes(message),
+    said: (message, reason) => lines.some((line) => line.msg === message && (reason?.test(line.reason ?? '') ?? true)),
     async stop() {
       stop.abort()
       await running

@@ -18,16 +18,16 @@ export const getHealth = (c: Context): Response => c.json({ status: 'ok' })
 
 /** GET /readyz: 200 while this api can append, 503 while not. What else is amiss only degrades it. */
 export async function getReady(api: Api, c: Context): Promise<Response> {
-  const [log, database, storage, projection] = await Promise.all([
+  const [{ replicas, ...log }, database, storage, projection] = await Promise.all([
     logHealth(api),
     healthOf(api, 'database', () => readCheckpoint(api.db)),
     healthOf(api, 'storage', () => api.images.check()),
     projectionHealth(api),
   ])
-  const { version, durability } = brokerHealth(api)
+  const { version, durability } = brokerHealth(api, replicas)
   const seen = api.live.workers().length
   const parts = {
-    broker: { ...log, version, replicas: api.broker.replicas },
+    broker: { ...log, version, replicas },
     durability,
     database,
     storage: { ...storage, kind: api.images.kind },
@@ -47,19 +47,23 @@ const ok: Health = { status: 'ok' }
 const degraded = (reason: string): Health => ({ status: 'degraded', reason })
 const unavailable = (reason: string): Health => ({ status: 'unavailable', reason })
 
-async function logHealth(api: Api): Promise<Health> {
-  const full = api.logSpace.problem()
-  if (full !== null) return unavailable(full)
+/** `replicas`: those that the stream has, null while it does not answer. */
+async function logHealth(api: Api): Promise<Health & { replicas: number | null }> {
   try {
-    await withinTime(CHECK_MS, api.log.head(), () => new Error('no answer'))
-    return ok
+    const { replicas } = await withinTime(CHECK_MS, api.log.head(), () => new Error('no answer'))
+    const full = api.logSpace.problem()
+    return { ...(full === null ? ok : unavailable(full)), replicas }
   } catch {
-    return unavailable(api.broker.isConnected() ? 'the stream does not answer' : 'there is no connection to the broker')
+    const reason = api.broker.isConnected() ? 'the stream does not answer' : 'there is no connection to the broker'
+    return { ...unavailable(reason), replicas: null }
   }
 }
 
 /** What an acknowledged append is worth. */
-function brokerHealth({ broker, syncInterval }: Api): { version: string | null; durability: Ready['durability'] } {
+function brokerHealth(
+  { broker, syncInterval }: Api,
+  replicas: number | null,
+): { version: string | null; durability: Ready['durability'] } {
   const version = broker.isConnected() ? (broker.nc().info?.version ?? null) : null
   const fsync = syncInterval ?? null
   if (fsync === 'always') {
@@ -72,11 +76,11 @@ function brokerHealth({ broker, syncInterval }: Api): { version: string | null; 
     fsync === null
       ? `nobody said how often the broker flushes to its disk (NATS_SYNC_INTERVAL; its own default is every 2 minutes): ${lost}`
       : `the broker flushes to its disk every ${fsync}: ${lost}`
-  if (broker.replicas >= 3) {
-    return {
-      version,
-      durability: { ...ok, fsync, reason: `${reason}, on most of ${broker.replicas} replicas at once` },
-    }
+  if (replicas === null) {
+    return { version, durability: { ...degraded('it is not known how many replicas the stream has'), fsync } }
+  }
+  if (replicas >= 3) {
+    return { version, durability: { ...ok, fsync, reason: `${reason}, on most of ${replicas} replicas at once` } }
   }
   return { version, durability: { ...degraded(reason), fsync } }
 }

@@ -40,7 +40,7 @@ await runService('api', async () => {
     db: database.db,
     images: openStore(config.storageUrl, {
       nats: () => broker.nc(),
-      replicas: broker.replicas,
+      replicas: brokerConfig.replicas,
       bucketName: broker.names.bucket,
     }),
     live: followLive(broker),

@@ -140,7 +140,7 @@ export const readySchema = z
   .object({
     status: state.meta({ description: 'unavailable: this api cannot append' }),
     version: z.string(),
-    broker: z.object({ ...part, version: z.string().nullable(), replicas: z.int() }),
+    broker: z.object({ ...part, version: z.string().nullable(), replicas: z.int().nullable() }),
     durability: z.object({ ...part, fsync: z.string().nullable() }),
     database: z.object(part),
     storage: z.object({ ...part, kind: z.string() }),

@@ -37,7 +37,7 @@ const BROKER_MS = 5_000
 
 export type LogParts = { broker: Broker; log: Log; logger: Logger }
 
-/** Throws `unreachable` where the broker does not answer. */
+/** The log, to be read: nothing at the broker is made or changed. Throws `unreachable` where that does not answer. */
 export async function withLog<T>(
   { config, brokerUrl }: Installation,
   signal: AbortSignal,
@@ -45,7 +45,7 @@ export async function withLog<T>(
 ): Promise<T> {
   const url = brokerUrl()
   const logger = createLogger('replay', { logLevel: 'warn', logFormat: config.logFormat })
-  const broker = openBroker({ ...config.broker, url }, 'faafo replay', logger)
+  const broker = openBroker({ ...config.broker, url }, 'faafo replay', logger, { readOnly: true })
   const done = new AbortController()
   try {
     const late = pause(BROKER_MS, AbortSignal.any([signal, done.signal])).then(() => null)

@@ -1,23 +1,18 @@
-import { readFileSync } from 'node:fs'
-import {
-  type ConnectionOptions,
-  connect,
-  credsAuthenticator,
-  type NatsConnection,
-  NatsError,
-  nkeyAuthenticator,
-  StorageType,
-} from 'nats'
+import process from 'node:process'
+import { type ConnectionOptions, connect, type NatsConnection, NatsError, type Status, StorageType } from 'nats'
 import { FaafoError, messageOf } from '../../events/errors.ts'
 import { type Names, namesIn } from '../../events/subjects.ts'
 import { type Config, withoutPassword } from './config.ts'
 import type { Logger } from './logger.ts'
+import { pause } from './shutdown.ts'
+import { authenticatorOf } from './sign-in.ts'
 
 /** Oldest nats-server whose answers the log's rules were tried against (Debian 12's). */
 export const OLDEST_BROKER = '2.9.10'
 
-/** How often a service that has never reached its broker says so. */
-const NOT_YET_MS = 5_000
+/** How often a service says that it has never reached its broker, or that the broker refuses something. */
+const SAY_AGAIN_MS = 5_000
+const RECONNECT_MS = 250
 
 /**
  * A connection that is opened in the background and reconnects for ever. While it is down `nc()` throws
@@ -25,8 +20,10 @@ const NOT_YET_MS = 5_000
  */
 export type Broker = {
   readonly names: Names
-  readonly replicas: number
-  /** Resolves once connected and the stream exists; rejects with `log-unsupported` or when closed before. */
+  /**
+   * Resolves once connected and the stream exists. Rejects with `log-unsupported`, with `invalid-config` or
+   * `log-unavailable` where the credentials are no good, and when closed before.
+   */
   readonly ready: Promise<NatsConnection>
   /** Throws `log-unavailable` while there is no connection. */
   nc(): NatsConnection
@@ -37,7 +34,19 @@ export type Broker = {
   close(): Promise<void>
 }
 
-export function openBroker(config: Config['broker'] & { url: string }, name: string, log: Logger): Broker {
+export type BrokerUse = {
+  /** For a command that only looks: no stream is made or changed, and `ready` does not wait for one. */
+  readOnly?: boolean
+  /** Called when the connection closed for good although nobody asked for it. Ends the process unless given. */
+  onLost?: () => void
+}
+
+export function openBroker(
+  config: Config['broker'] & { url: string },
+  name: string,
+  log: Logger,
+  { readOnly = false, onLost = () => process.exit(1) }: BrokerUse = {},
+): Broker {
   const names = namesIn(config.namespace)
   const reconnected = new Set<() => void>()
   let connection: NatsConnection | undefined
@@ -45,27 +54,32 @@ export function openBroker(config: Config['broker'] & { url: string }, name: str
   let closing = false
 
   const address = withoutPassword(config.url)
-  const waiting = setInterval(() => {
-    log.warn({ broker: address }, 'broker not reachable yet, trying on; NATS_URL says where it is')
-  }, NOT_YET_MS).unref()
 
-  const openStream = (nc: NatsConnection) =>
-    untilPossible(
+  const openStream = async (nc: NatsConnection) => {
+    if (readOnly) return
+    await untilPossible(
       () => ensureStream(nc, names, config.replicas),
       log,
       () => closing,
     )
+  }
 
   const ready = (async () => {
-    const nc = await connect(connectionOptions(config, name)).finally(() => clearInterval(waiting))
+    const nc = await firstConnection(connectionOptions(config, name, log), log, () => closing)
     if (closing) {
       await nc.close()
-      throw new FaafoError('aborted', 'cannot connect to the broker: the service is stopping')
+      throw stopping()
     }
     requireVersion(nc)
     connection = nc
     connected = true
     void watch(nc)
+    void nc.closed().then((error) => {
+      connected = false
+      if (closing) return
+      log.fatal({ broker: address, reason: error && messageOf(error) }, 'broker connection closed for good, ending')
+      onLost()
+    })
     await openStream(nc)
     log.info({ broker: nc.getServer(), version: nc.info?.version }, 'broker connected')
     return nc
@@ -73,8 +87,11 @@ export function openBroker(config: Config['broker'] & { url: string }, name: str
   ready.catch((error) => closing || log.error({ broker: address, reason: messageOf(error) }, 'broker refused'))
 
   async function watch(nc: NatsConnection) {
+    const sayError = errorSayer(log)
     for await (const status of nc.status()) {
-      if (status.type === 'disconnect') {
+      if (status.type === 'error') sayError(status)
+      else if (status.type === 'disconnect') {
+        if (!connected) continue // a try to connect again has failed
         connected = false
         log.warn({ broker: status.data }, 'broker lost')
       } else if (status.type === 'reconnect') {
@@ -89,7 +106,6 @@ export function openBroker(config: Config['broker'] & { url: string }, name: str
 
   return {
     names,
-    replicas: config.replicas,
     ready,
     isConnected: () => connected,
     nc() {
@@ -109,18 +125,14 @@ export function openBroker(config: Config['broker'] & { url: string }, name: str
   }
 }
 
-function connectionOptions(config: Config['broker'] & { url: string }, name: string): ConnectionOptions {
-  const authenticator = config.creds
-    ? credsAuthenticator(readFileSync(config.creds))
-    : config.nkeySeed
-      ? nkeyAuthenticator(new TextEncoder().encode(config.nkeySeed))
-      : undefined
+function connectionOptions(config: Config['broker'] & { url: string }, name: string, log: Logger): ConnectionOptions {
+  const authenticator = authenticatorOf(config, log)
   return {
     servers: config.url.split(',').map((server) => server.trim()),
     name,
     maxReconnectAttempts: -1,
-    waitOnFirstConnect: true,
-    reconnectTimeWait: 250,
+    ignoreAuthErrorAbort: true, // else it gives up for good when it is refused twice, such as while keys are changed
+    reconnectTimeWait: RECONNECT_MS,
     reconnectJitter: 100,
     timeout: 5_000,
     pingInterval: 5_000,
@@ -128,6 +140,45 @@ function connectionOptions(config: Config['broker'] & { url: string }, name: str
     noAsyncTraces: true, // else it takes a stack trace with every request, for an error that rarely comes
     ...(authenticator && { authenticator }),
     ...(config.tlsCa && { tls: { caFile: config.tlsCa } }),
+  }
+}
+
+/** Tries until there is a connection. Throws `log-unavailable` where the broker does not let us in, and `aborted`. */
+async function firstConnection(
+  options: ConnectionOptions,
+  log: Logger,
+  isClosing: () => boolean,
+): Promise<NatsConnection> {
+  const broker = withoutPassword(String(options.servers))
+  for (let saidAt = Date.now(); !isClosing(); await pause(RECONNECT_MS)) {
+    try {
+      return await connect(options)
+    } catch (error) {
+      const reason = messageOf(error)
+      if (error instanceof NatsError && error.isAuthError()) {
+        const hint = 'NATS_CREDS or NATS_NKEY_SEED says how to sign in'
+        throw new FaafoError('log-unavailable', `cannot use the broker: it answers ${reason}; ${hint}`, {
+          cause: error,
+        })
+      }
+      if (Date.now() - saidAt < SAY_AGAIN_MS) continue
+      saidAt = Date.now()
+      log.warn({ broker, reason }, 'broker not reachable yet, trying on; NATS_URL says where it is')
+    }
+  }
+  throw stopping()
+}
+
+const stopping = () => new FaafoError('aborted', 'cannot connect to the broker: the service is stopping')
+
+/** Logs what the broker refuses: a sign-in, or a subject that we have no permission for. Each kind only now and then. */
+function errorSayer(log: Logger): (status: Status) => void {
+  const saidAt = new Map<unknown, number>()
+  return ({ data: reason, permissionContext: context }) => {
+    const now = Date.now()
+    if (now - (saidAt.get(reason) ?? 0) < SAY_AGAIN_MS) return
+    saidAt.set(reason, now)
+    log.error({ reason, ...(context && { [context.operation]: context.subject }) }, 'broker refuses')
   }
 }
 
@@ -155,22 +206,27 @@ export function isAtLeast(version: string, oldest: string): boolean {
   return true
 }
 
-/** Makes the stream where it is missing; several services may do so at once. Replicas are brought to the asked number. */
-async function ensureStream(nc: NatsConnection, names: Names, replicas: number): Promise<void> {
+/**
+ * Makes the stream where it is missing; several services may do so at once. One that exists is brought to the asked
+ * number of replicas, and stays as it is where none was asked for.
+ */
+async function ensureStream(nc: NatsConnection, names: Names, replicas: number | undefined): Promise<void> {
   const jsm = await nc.jetstreamManager({ checkAPI: false })
   const existing = await jsm.streams.info(names.stream).catch((error) => {
     if (error instanceof NatsError && error.api_error?.err_code === 10059) return null
     throw error
   })
   if (existing) {
-    if (existing.config.num_replicas !== replicas) await jsm.streams.update(names.stream, { num_replicas: replicas })
+    if (replicas !== undefined && existing.config.num_replicas !== replicas) {
+      await jsm.streams.update(names.stream, { num_replicas: replicas })
+    }
     return
   }
   await jsm.streams.add({
     name: names.stream,
     subjects: names.streamSubjects,
     storage: StorageType.File,
-    num_replicas: replicas,
+    num_replicas: replicas ?? 1,
     deny_delete: true,
     deny_purge: true,
     allow_direct: true,

@@ -33,7 +33,7 @@ const schema = z.object({
   NATS_SERVER_BIN: z.string().optional(),
   NATS_DOWNLOAD_URL: url(['http://', 'https://'], 'https://mirror.example/nats-server').optional(),
   NATS_SYNC_INTERVAL: z.string().optional(),
-  NATS_REPLICAS: whole(1, 5).default(1),
+  NATS_REPLICAS: whole(1, 5).optional(),
   NATS_NAMESPACE: z
     .string()
     .regex(/^[A-Za-z0-9_-]{1,32}$/, { error: 'expected one word of letters, digits, - and _, such as staging' })
@@ -75,7 +75,8 @@ export type Config = Readonly<{
     downloadUrl: string | undefined
     /** What the operator (or `faafo up`) says about fsync: `always`, an interval such as `2m`, or undefined. */
     syncInterval: string | undefined
-    replicas: number
+    /** Of streams. undefined: 1 for those made here; those that exist stay as they are. */
+    replicas: number | undefined
     namespace: string
   }>
   databaseUrl: string | undefined

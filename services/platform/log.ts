@@ -13,8 +13,9 @@ import { pause } from './shutdown.ts'
 export type Log = {
   /**
    * Puts the event into its slot, or finds who has it. The outcome is certain: an unclear answer is settled by
-   * reading the slot back and publishing again until `withinMs` (default 1,500) have passed or `signal` fires.
-   * Throws `log-unavailable` (it may or may not have been stored: repeat with the same uuid) or `log-full`.
+   * reading the slot back and publishing again until `withinMs` (default 1,500, at most 10,000) have passed or `signal`
+   * fires. Throws `log-full`, or `log-unavailable`: it may or may not have been stored. To append the very same event
+   * again, with its id, is always safe and settles that; a caller with more patience does so, and can tell of it.
    */
   append(event: FractalEvent, options?: { withinMs?: number; signal?: AbortSignal }): Promise<Appended>
   /** The event in a slot, null while it is empty. Subjects come from `broker.names`. */
@@ -25,8 +26,8 @@ export type Log = {
   load(uuid: string): Promise<Task>
   /** The event at a sequence, null where there is none. */
   at(seq: number): Promise<RecordedEvent | null>
-  /** Creation time of the stream (RFC 3339, nanoseconds) and sequence of its last event. */
-  head(): Promise<{ created: string; lastSeq: number }>
+  /** Creation time of the stream (RFC 3339, nanoseconds), sequence of its last event, and copies that it has. */
+  head(): Promise<{ created: string; lastSeq: number; replicas: number }>
 }
 
 export type Appended = { won: boolean; event: RecordedEvent }
@@ -40,7 +41,10 @@ const isFull = ({ error }: Ack): boolean =>
   (error?.err_code === 10077 && /maximum|no space/.test(error.description)) // else: could not store, such as at a shutdown
 
 const NOT_FOUND = 10037
+const NO_STREAM = 10059
 const PAUSE_MS = 50
+/** Longest that an append keeps its caller in the dark. */
+const LONGEST_APPEND_MS = 10_000
 const TRY_MS = 1_000
 
 export function createLog(broker: Broker): Log {
@@ -60,14 +64,21 @@ export function createLog(broker: Broker): Log {
       return recorded(await jsm.streams.getMessage(names.stream, query))
     } catch (error) {
       if (error instanceof NatsError && error.api_error?.err_code === NOT_FOUND) return null
-      if (error instanceof FaafoError) throw error
-      throw new FaafoError('log-unavailable', 'cannot read the log: the broker did not answer', { cause: error })
+      throw unreadable(error)
     }
   }
+
+  function unreadable(error: unknown): FaafoError {
+    if (error instanceof FaafoError) return error
+    const isMissing = error instanceof NatsError && error.api_error?.err_code === NO_STREAM
+    const reason = isMissing ? `the broker has no stream ${names.stream}` : 'the broker did not answer'
+    return new FaafoError('log-unavailable', `cannot read the log: ${reason}`, { cause: error })
+  }
+
   const read = (subject: string) => stored({ last_by_subj: subject })
 
   async function append(event: FractalEvent, options: { withinMs?: number; signal?: AbortSignal } = {}) {
-    const deadline = Date.now() + (options.withinMs ?? 1_500)
+    const deadline = Date.now() + Math.min(options.withinMs ?? 1_500, LONGEST_APPEND_MS)
     const subject = names.slot(event)
     const { headers: attributes, body } = encode(event)
     const message = headers()
@@ -151,10 +162,9 @@ export function createLog(broker: Broker): Log {
     async head() {
       try {
         const info = await (await manager(broker.nc())).streams.info(names.stream)
-        return { created: info.created, lastSeq: info.state.last_seq }
+        return { created: info.created, lastSeq: info.state.last_seq, replicas: info.config.num_replicas }
       } catch (error) {
-        if (error instanceof FaafoError) throw error
-        throw new FaafoError('log-unavailable', 'cannot read the log: the broker did not answer', { cause: error })
+        throw unreadable(error)
       }
     },
   }

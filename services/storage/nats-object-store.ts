@@ -30,7 +30,11 @@ export function natsObjectStore(
   async function open(): Promise<Bucket> {
     const connection = typeof nc === 'function' ? nc() : nc
     if (opened?.nc !== connection) {
-      opened = { nc: connection, bucket: openBucket(connection, bucketName, replicas) }
+      const opening = { nc: connection, bucket: openBucket(connection, bucketName, replicas) }
+      opened = opening
+      opening.bucket.catch(() => {
+        if (opened === opening) opened = undefined
+      })
     }
     return opened.bucket
   }

@@ -16,7 +16,7 @@ export function openStore(
     /** Asked anew for each use; may throw while there is no connection. Needed for `nats-object:` only. */
     nats?: () => NatsConnection
     /** Copies of a bucket that is made here; one that exists stays as it is. */
-    replicas?: number
+    replicas?: number | undefined
     /** A bucket's full name, in a namespace. */
     bucketName?: (bucket: string) => string
   } = {},

@@ -40,8 +40,9 @@ export const kernel: Suite = {
       }
       const c = compileReference(dir)
       if (c) {
-        ways['plain C'] = () => c.draw('plain')
-        ways['vectorized C'] = () => c.draw('vectorized')
+        await requireSamePicture(c)
+        ways['plain C'] = async () => (await c.draw('plain')).ms
+        ways['vectorized C'] = async () => (await c.draw('vectorized')).ms
       }
       const samples = new Map(Object.keys(ways).map((name) => [name, [] as number[]]))
       for (let round = -3; round < ROUNDS; round++) {
@@ -108,8 +109,18 @@ async function twoThreads(): Promise<Row> {
 const numbers = ({ width, height, iterations, xa, xb, ya, yb, cx, cy }: FractalParams) =>
   [width, height, iterations, xa, xb, ya, yb, cx, cy].map(String)
 
-/** Milliseconds that it took by its own clock. */
-type Reference = { draw(how: 'plain' | 'vectorized'): Promise<number>; end(): void }
+/** Milliseconds that it took by its own clock, and a sum of the picture (hex). */
+type Reference = { draw(how: 'plain' | 'vectorized'): Promise<{ ms: number; sum: string }>; end(): void }
+
+/** Whoever draws another picture is no reference. */
+async function requireSamePicture(c: Reference): Promise<void> {
+  let expected = 0n
+  for (const index of drawRows(golden, 0, golden.height)) expected = BigInt.asUintN(64, expected * 31n + BigInt(index))
+  for (const how of ['plain', 'vectorized'] as const) {
+    const { sum } = await c.draw(how)
+    if (BigInt(`0x${sum}`) !== expected) throw new Error(`the ${how} reference draws another picture than the kernel`)
+  }
+}
 
 function compileReference(dir: string): Reference | null {
   const program = join(dir, 'escape')
@@ -126,7 +137,9 @@ function compileReference(dir: string): Reference | null {
     async draw(how) {
       child.stdin.write(`${how}\n`)
       const { value } = await lines.next()
-      return Number(value?.split(' ')[0])
+      if (value === undefined) throw new Error('the reference in C ended')
+      const [ms, sum] = value.split(' ')
+      return { ms: Number(ms), sum }
     },
     end: () => child.stdin.end(),
   }

@@ -48,6 +48,28 @@ test('replay and migrate find what runs on the data folder, and work on its log 
     ),
   ))
 
+test('replay makes no log where there is none, and leaves the tables alone', () =>
+  withTempDir((dir) =>
+    withBroker((broker) =>
+      withPglite(async ({ url: databaseUrl }) => {
+        await generateLog(broker.url, 3)
+        const env = { DATA_DIR: dir, NATS_URL: broker.url, DATABASE_URL: databaseUrl }
+        assert.is((await run(['replay', 'rebuild'], env)).code, 0)
+        const elsewhere = { ...env, NATS_NAMESPACE: 'mistyped' }
+        for (const command of [['show', '9c1c3d0e-5b0a-4d55-a1a7-3f6a6f7b2c10'], ['rebuild']]) {
+          const { code, stderr } = await run(['replay', ...command], elsewhere)
+          assert.is(code, 1)
+          assert.match(stderr, /cannot read the log: the broker has no stream mistyped_?-?FRACTAL/i)
+        }
+        await withReadModel({ natsUrl: broker.url, databaseUrl }, async ({ broker: { nc }, db }) => {
+          assert.is((await db.select().from(fractal)).length, 1)
+          const jsm = await nc().jetstreamManager()
+          assert.equal(await jsm.streams.names().next(), ['FRACTAL'])
+        })
+      }),
+    ),
+  ))
+
 test('where neither a URL nor a running installation is found, the line says what to set', () =>
   withTempDir(async (dir) => {
     for (const [args, name] of [

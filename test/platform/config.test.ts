@@ -21,7 +21,7 @@ function problemsOf(...start: Parameters<typeof parseConfig>): string[] {
 test('an empty environment gives the defaults', () => {
   const config = parseConfig({})
   assert.is(config.broker.url, undefined)
-  assert.is(config.broker.replicas, 1)
+  assert.is(config.broker.replicas, undefined)
   assert.is(config.broker.namespace, '')
   assert.is(config.databaseUrl, undefined)
   assert.is(config.dataDir, resolve('.data'))

@@ -1,4 +1,5 @@
 import process from 'node:process'
+import { nkeys } from 'nats'
 import { v4 } from 'uuid'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -6,6 +7,8 @@ import { type ErrorCode, FaafoError } from '../../events/errors.ts'
 import type { FractalEvent, NewEvent } from '../../events/events.ts'
 import { openBroker } from '../../services/platform/broker.ts'
 import { type Appended, createLog, type Log } from '../../services/platform/log.ts'
+import { keptLog } from '../api/with-api.ts'
+import { reconfigure, withBroker } from '../support/broker.ts'
 import { freeze } from '../support/freeze.ts'
 import { completed } from '../support/legal-history.ts'
 import { brokerConfigOf } from '../support/read-model.ts'
@@ -152,6 +155,31 @@ test('an append that is called off ends before its time', () =>
     const signal = AbortSignal.timeout(10)
     await assertRefused(log.append(requested(), { withinMs: 3_600_000, signal }), 'log-unavailable')
   }))
+
+test('an append that the broker does not permit is given up, however patient its caller, and may be repeated', () => {
+  const { logger, lines } = keptLog()
+  const key = nkeys.createUser()
+  const user = (permissions: string) => `{ nkey: ${key.getPublicKey()}, permissions: { ${permissions} } }`
+  const [mayAll, mayRead] = ['publish: ">"', 'publish: { allow: ">", deny: "fractal.>" }']
+  return withBroker(
+    async (server) => {
+      const nkeySeed = new TextDecoder().decode(key.getSeed())
+      const broker = openBroker({ ...brokerConfigOf(server.url), nkeySeed }, 'test', logger)
+      await broker.ready
+      const log = createLog(broker)
+      const event = requested()
+      await assertRefused(log.append(event, { withinMs: 24 * 3_600_000 }), 'log-unavailable')
+      const said = lines().filter(({ msg }) => msg === 'broker refuses')
+      assert.is(said[0]?.publish, broker.names.slot(event))
+      assert.ok(said.length < 10)
+
+      await reconfigure(server, mayRead, mayAll)
+      assert.ok((await appendAtLast(log, event)).won)
+      await broker.close()
+    },
+    { config: `authorization { users: [${user(mayRead)}] }` },
+  )
+})
 
 test('a log without room refuses for certain, and still gives what it has', () =>
   withLog(async ({ server, broker, log }) => {

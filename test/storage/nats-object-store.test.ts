@@ -124,6 +124,21 @@ test('a broker with no room left is storage-full', () =>
     config: 'accounts { A { jetstream { max_file: 1M }, users: [{ user: a, password: a }] } }\nno_auth_user: a',
   }))
 
+test('a bucket for which there was no room when it was first asked for is made once there is', () =>
+  withBucket(
+    async ({ jsm, store }) => {
+      await jsm.streams.add({ name: 'OTHER', subjects: ['other'], max_bytes: 1_000_000 })
+      await fails('storage-full', () => store.check())
+      await fails('storage-full', () => store.put([randomBytes(1000)]))
+      await jsm.streams.delete('OTHER')
+      await store.check()
+      assert.ok(await store.has((await store.put([randomBytes(1000)])).key))
+    },
+    {
+      config: 'accounts { A { jetstream { max_file: 1000000 }, users: [{ user: a, password: a }] } }\nno_auth_user: a',
+    },
+  ))
+
 test('a put waits for its acknowledgements, a body for its reader', () =>
   withBucket(async ({ nc, jsm, store }) => {
     let produced = 0

@@ -1,4 +1,4 @@
-import { mkdir, writeFile } from 'node:fs/promises'
+import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { delimiter, join } from 'node:path'
 import process from 'node:process'
@@ -102,6 +102,13 @@ export const withBroker = <T>(use: (broker: Broker) => Promise<T>, options: Brok
       await broker.stop()
     }
   })
+
+/** Changes the configuration file of a running broker and lets it read that; it may take a moment. */
+export async function reconfigure({ storeDir, pid }: Broker, from: string, to: string): Promise<void> {
+  const path = join(storeDir, 'nats-server.conf')
+  await writeFile(path, (await readFile(path, 'utf8')).replace(from, to))
+  process.kill(pid(), 'SIGHUP')
+}
 
 /** Whether a NATS server says INFO there; it does so only once JetStream has read its store. */
 const greets = (port: number): Promise<boolean> =>

@@ -29,6 +29,6 @@ export const brokerConfigOf = (url: string, namespace = '') => ({
   program: undefined,
   downloadUrl: undefined,
   syncInterval: undefined,
-  replicas: 1,
+  replicas: undefined,
   namespace,
 })

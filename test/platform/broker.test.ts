@@ -139,7 +139,7 @@ test('a credentials file that is replaced is read again, also when a broken one 
     withBroker(
       async (server) => {
         const creds = join(dir, 'user.creds')
-        await writeFile(creds, operator.credentials({ expiresAt: Math.floor(Date.now() / 1000) + 4 }))
+        await writeFile(creds, operator.credentials({ expiresAt: Math.floor(Date.now() / 1000) + 7 }))
         const broker = openBroker({ ...brokerConfigOf(server.url), creds }, 'test', logger)
         await broker.ready
         const log = createLog(broker)

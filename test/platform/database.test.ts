@@ -11,7 +11,7 @@ const MAX = 3
 
 test('connections that went silent are given up with all that waits for them, and others take their place', () =>
   withPostgres(async ({ url }) => {
-    const { db, close } = openDatabase(url, { max: MAX, name: 'test', mostSilenceMs: 1_000 })
+    const { db, close } = openDatabase(url, { max: MAX, name: 'test', mostSilenceMs: 3_000 })
     const pidOf = async () => {
       const [row] = await querying('ask', () =>
         db.execute<{ pid: number; at: string }>(
@@ -38,11 +38,11 @@ test('connections that went silent are given up with all that waits for them, an
 
 test('a statement that is answered in time keeps its connection', () =>
   withPostgres(async ({ url }) => {
-    const { db, close } = openDatabase(url, { max: 1, name: 'test', mostSilenceMs: 1_000 })
+    const { db, close } = openDatabase(url, { max: 1, name: 'test', mostSilenceMs: 3_000 })
     try {
       const pids = new Set<unknown>()
       for (let i = 0; i < 4; i++) {
-        const [row] = await db.execute(sql`select pg_backend_pid() as pid from pg_sleep(0.4)`)
+        const [row] = await db.execute(sql`select pg_backend_pid() as pid from pg_sleep(1)`)
         pids.add(row?.pid)
       }
       assert.is(pids.size, 1)

@@ -7,7 +7,7 @@ import { requested, withProjection } from './with-projection.ts'
 
 test('a projector whose connections went silent says so and goes on with others', () =>
   withProjection(withPostgres, async (p) => {
-    const projector = p.start({ mostSilenceMs: 1_000 })
+    const projector = p.start({ mostSilenceMs: 3_000 })
     await p.append(requested())
     await p.caughtUp()
     const rows = await p.parts.db.execute<{ pid: number }>(

@@ -26,11 +26,19 @@ export function createRenderPool(threads: number): RenderPool {
     maxThreads: threads,
     ...tsxInThreads(),
   })
+  let closing = false
+  // A thread that is being ended may still answer, which the pool does not expect; else an error of it is nobody's.
+  pool.on('error', (error) => {
+    if (!closing) throw error
+  })
   const renderSmall = batches(threads, (jobs) => pool.run(jobs, { name: 'renderSmall' }))
   const renderLarge = bandwise(threads, (job) => pool.run(job, { name: 'renderBand' }))
   return {
     render: (job, signal) => (isSmall(job.params) ? renderSmall(job, signal) : renderLarge(job, signal)),
-    close: () => pool.destroy(),
+    close() {
+      closing = true
+      return pool.destroy()
+    },
   }
 }
 

@@ -7,6 +7,7 @@ import * as assert from 'uvu/assert'
 import { freePort } from '../../services/platform/ports.ts'
 import { withBroker } from '../support/broker.ts'
 import { withPostgres } from '../support/database.ts'
+import { withReadModel } from '../support/read-model.ts'
 import { launcher } from '../support/system.ts'
 import { withTempDir } from '../support/temp.ts'
 import { until } from '../support/until.ts'
@@ -41,6 +42,13 @@ test('spread over machines: two apis, a projector and a standby, three workers t
         const NATS_URL = broker.url
         const DATABASE_URL = database.url
         const STORAGE_URL = 'nats-object:images'
+        const history = async (uuid: string) => {
+          let text = ''
+          await withReadModel({ natsUrl: NATS_URL, databaseUrl: DATABASE_URL }, async ({ log }) => {
+            text = JSON.stringify(await log.history(uuid))
+          })
+          return text
+        }
         const ports = [await freePort(), await freePort()]
         const running: Service[] = []
         const run = (name: string, env: Record<string, string>) => {
@@ -88,7 +96,7 @@ test('spread over machines: two apis, a projector and a standby, three workers t
 
           // a worker killed in mid-render
           const long = await post(`${one}/v1/fractal`, {
-            ...{ ...picture, width: 4000, height: 4000, iterations: 1500 },
+            ...{ ...picture, width: 2400, height: 2400, iterations: 1500 },
             ...{ xa: -0.3, xb: 0.3, ya: -0.3, yb: 0.3, cx: 0.25, cy: 0 },
           })
           const { uuid } = (await long.json()) as { uuid: string }
@@ -102,8 +110,8 @@ test('spread over machines: two apis, a projector and a standby, three workers t
           )
           workers[['red', 'green', 'blue'].indexOf(busy ?? '')]?.kill()
           await until(async () => (await finished()).some((f) => f.uuid === uuid), {
-            what: 'another worker finishes it',
-            withinMs: 60_000,
+            what: async () => `another worker than ${busy} finishes it: ${await history(uuid)}`,
+            withinMs: 240_000,
           })
           const mended = (await finished()).find((f) => f.uuid === uuid)
           assert.is.not(mended?.generated_by, busy)

@@ -72,8 +72,11 @@ export function* drawBand(
 /** SHA-256 (hex) of the picture's RGB bytes, row-major, top row first. */
 export type Rendered = { pixelChecksum: string }
 
-/** A band that was drawn and compressed, wherever that was. Its indices are good until the next band is asked for. */
-export type RenderedBand = { indices: Uint8Array; piece: Piece }
+/**
+ * A band that was drawn and compressed, wherever that was. `colours`: its RGB bytes, in parts that are good until the
+ * next part or band is asked for.
+ */
+export type RenderedBand = { colours: Iterable<Uint8Array>; piece: Piece }
 
 /**
  * Yields the PNG file of a request piece by piece, from its bands in their order, and returns its pixel checksum. A
@@ -86,8 +89,8 @@ export async function* assemblePng(
   const { width, height } = job.params
   const hash = createHash('sha256')
   async function* pieces(): AsyncGenerator<Piece, void> {
-    for await (const { indices, piece } of bands) {
-      for (const rgb of paint(indices)) hash.update(rgb)
+    for await (const { colours, piece } of bands) {
+      for (const part of colours) hash.update(part)
       yield piece
     }
   }
@@ -126,7 +129,7 @@ export function renderPng(job: RenderJob, options: RenderOptions = {}): AsyncGen
       })
       for (const _ of drawing) await turn()
       await turn()
-      yield { indices, piece: compressRows(params.width, indices) }
+      yield { colours: paint(indices), piece: compressRows(params.width, indices) }
     }
   }
 

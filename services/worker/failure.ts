@@ -15,3 +15,6 @@ export function errorOf({ error: { code, message, stack } }: Failure): Error {
   if (stack !== undefined) error.stack = stack
   return error
 }
+
+export const threadLost = (error: unknown): FaafoError =>
+  new FaafoError('render-crashed', 'cannot render the fractal: the thread that rendered it ended', { cause: error })

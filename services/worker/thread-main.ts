@@ -1,9 +1,13 @@
 import { Buffer } from 'node:buffer'
+import type { MessagePort } from 'node:worker_threads'
+import type { FractalParams } from '../../events/fractal.ts'
 import type { RenderJob } from '../kernel/description.ts'
 import { compressRows, type Piece } from '../kernel/png.ts'
-import { abortedError, type Band, drawBand, renderPng } from '../kernel/render.ts'
+import { abortedError, type Band, bandsOf, drawBand, MOST_BAND_PIXELS, pixelsOf, renderPng } from '../kernel/render.ts'
+import { paint } from '../kernel/simd-drawing.ts'
 import { type Failure, failureOf } from './failure.ts'
 import { announceRender } from './rendering.ts'
+import { addRows, isStopped, type Ring, roomOf, takeNext } from './ring.ts'
 
 /*
  * What runs in a render thread. A render's error is an answer here: a call that is rejected means that the thread
@@ -13,19 +17,10 @@ import { announceRender } from './rendering.ts'
 /** `ms`: how long it took. */
 export type SmallPicture = { png: Uint8Array; pixelChecksum: string; ms: number }
 /** `beganAt`: Unix milliseconds. */
-export type DrawnBand = { piece: Piece; beganAt: number }
+export type DrawnBand = { band: number; piece: Piece; beganAt: number }
 
-/** Words of the memory that a large render shares between its threads and whoever asked for it. */
-export const word = {
-  /** Not 0: the render is to stop. */
-  stop: 0,
-  /** Whole rows rendered. */
-  rows: 1,
-  count: 2,
-} as const
-
-/** `shared` and `indices` are shared memory; a thread draws into the latter. */
-export type BandJob = RenderJob & { band: Band; indices: Uint8Array; shared: Int32Array }
+/** Each band is told to `port` as a DrawnBand once it is drawn. */
+export type BandsJob = RenderJob & { ring: Ring; port: MessagePort }
 
 /** Renders pictures that are small enough to be sent whole. */
 export async function renderSmall(jobs: readonly RenderJob[]): Promise<(SmallPicture | Failure)[]> {
@@ -46,19 +41,46 @@ async function renderWhole(job: RenderJob): Promise<SmallPicture> {
   return { png, pixelChecksum: next.value.pixelChecksum, ms: performance.now() - startedAt }
 }
 
-/** Renders one band of a larger picture into `indices`. */
-export function renderBand({ uuid, params, band, indices, shared }: BandJob): DrawnBand | Failure {
-  const throwIfStopped = () => {
-    if (Atomics.load(shared, word.stop) !== 0) throw abortedError()
-  }
+/** After so long a thread that draws bands looks whether there is something else to do. */
+const TURN_MS = 50
+
+/** Draws bands of a larger picture, one after the other, until there is none to begin or its turn is over. */
+export function renderBands({ uuid, params, ring, port }: BandsJob): Failure | null {
+  const bands = bandsOf(params)
+  const startedAt = performance.now()
   try {
-    const beganAt = performance.timeOrigin + performance.now()
-    if (band.y0 === 0) announceRender({ uuid, params })
-    const drawing = drawBand(params, band, indices, (rows) => Atomics.add(shared, word.rows, rows))
-    throwIfStopped()
-    for (const _ of drawing) throwIfStopped()
-    return { beganAt, piece: compressRows(params.width, indices) }
+    while (performance.now() - startedAt < TURN_MS) {
+      const k = takeNext(ring)
+      const band = k === null ? undefined : bands[k]
+      if (k === null || !band) break
+      if (k === 0) announceRender({ uuid, params })
+      const beganAt = performance.timeOrigin + performance.now()
+      port.postMessage({ band: k, piece: renderBand(params, band, roomOf(ring, k, pixelsOf(params, band))), beganAt })
+    }
+    return null
   } catch (error) {
     return failureOf(error)
+  } finally {
+    port.close()
+  }
+
+  function renderBand(params: FractalParams, band: Band, colours: Uint8Array): Piece {
+    const indices = anyIndices.subarray(0, pixelsOf(params, band))
+    const drawing = drawBand(params, band, indices, (rows) => addRows(ring, rows))
+    throwIfStopped()
+    for (const _ of drawing) throwIfStopped()
+    let at = 0
+    for (const part of paint(indices)) {
+      colours.set(part, at)
+      at += part.length
+    }
+    return compressRows(params.width, indices)
+  }
+
+  function throwIfStopped(): void {
+    if (isStopped(ring)) throw abortedError()
   }
 }
+
+/** Room for the indices of any band; a thread draws one at a time. */
+const anyIndices = new Uint8Array(MOST_BAND_PIXELS)

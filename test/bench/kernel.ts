@@ -6,7 +6,7 @@ import type { FractalParams } from '../../events/fractal.ts'
 import { openDrawing } from '../../services/kernel/drawing.ts'
 import { plainDrawing } from '../../services/kernel/julia.ts'
 import { renderPng } from '../../services/kernel/render.ts'
-import { createRenderPool } from '../../services/worker/render-pool.ts'
+import { createRenderPool, type RenderPool } from '../../services/worker/render-pool.ts'
 import { collect } from '../support/collect.ts'
 import { type DrawOptions, drawRows } from '../support/draw-rows.ts'
 import { withTempDir } from '../support/temp.ts'
@@ -21,7 +21,7 @@ const { rgb_sha256, first_row_rgb_sha256, original_seconds, ...golden }: Fractal
 
 /** So large that its bands keep more than one thread busy. */
 const large: FractalParams = { ...golden, width: 4000, height: 4000 }
-const LARGE_ROUNDS = 10
+const LARGE_ROUNDS = 20
 
 /**
  * The golden picture of 1000 × 1000 on one thread, in alternating rounds with C (where gcc is there), and against a
@@ -78,32 +78,49 @@ export const kernel: Suite = {
           reference: { name: 'CPython, no PNG', value: python },
         })
       }
-      return [...rows, await twoThreads()]
+      return [...rows, ...(await twoThreads())]
     }),
 }
 
-async function twoThreads(): Promise<Row> {
-  const pools = [1, 2].map((threads) => ({ pool: createRenderPool(threads), samples: [] as number[] }))
+/**
+ * Two threads share one picture; and two pictures are drawn side by side, each on one thread, which is all that two
+ * cores of this machine can give. What is quickest counts, for both cores have to be free at once.
+ */
+async function twoThreads(): Promise<Row[]> {
+  const [one, other, both] = [1, 1, 2].map(createRenderPool) as [RenderPool, RenderPool, RenderPool]
+  const draw = async (pool: RenderPool) => {
+    const rendering = await pool.render({ uuid: null, params: large }, new AbortController().signal)
+    for await (const _ of rendering.chunks);
+    rendering.stop()
+  }
+  const ways = [() => draw(one), () => draw(both), () => Promise.all([draw(one), draw(other)])]
+  const samples = ways.map(() => [] as number[])
   try {
     for (let round = -1; round < LARGE_ROUNDS; round++) {
-      for (const { pool, samples } of pools) {
+      for (const [k, way] of ways.entries()) {
         const startedAt = performance.now()
-        const rendering = await pool.render({ uuid: null, params: large }, new AbortController().signal)
-        for await (const _ of rendering.chunks);
-        rendering.stop()
-        if (round >= 0) samples.push(performance.now() - startedAt)
+        await way()
+        if (round >= 0) samples[k]?.push(performance.now() - startedAt)
       }
     }
-    const [one = Number.NaN, two = Number.NaN] = pools.map(({ samples }) => percentile(samples, 0.25))
-    return {
-      name: 'PNG of 4000 × 4000, two threads',
-      value: two,
-      unit: 'ms',
-      reference: { name: 'one thread', value: one },
-    }
   } finally {
-    for (const { pool } of pools) await pool.close()
+    for (const pool of [one, other, both]) await pool.close()
   }
+  const [alone, shared, sideBySide] = samples.map((ms) => Math.min(...ms)) as [number, number, number]
+  return [
+    {
+      name: 'PNG of 4000 × 4000, two threads',
+      value: shared,
+      unit: 'ms',
+      reference: { name: 'one thread', value: alone },
+    },
+    {
+      name: 'PNG of 4000 × 4000, two threads',
+      value: shared,
+      unit: 'ms',
+      reference: { name: 'half of two at once', value: sideBySide / 2 },
+    },
+  ]
 }
 
 const numbers = ({ width, height, iterations, xa, xb, ya, yb, cx, cy }: FractalParams) =>

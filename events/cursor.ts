@@ -12,9 +12,11 @@ export const idPrefixOf = (eventId: string): string => eventId.replaceAll('-', '
 
 export const cursorOf = (event: { seq: number; id: string }): string => `${event.seq}-${idPrefixOf(event.id)}`
 
+export const cursorPattern = /^(\d{1,15})(?:-([0-9a-f]{8}))?$/i
+
 /** Throws `invalid-request` for anything but `<sequence>` or `<sequence>-<8 hex digits>`. */
 export function parseCursor(text: string): Cursor {
-  const match = /^(\d{1,15})(?:-([0-9a-f]{8}))?$/i.exec(text)
+  const match = cursorPattern.exec(text)
   if (!match) {
     throw new FaafoError('invalid-request', `cannot read the cursor '${text.slice(0, 80)}': expected 42-1f2e3d4c or 42`)
   }

@@ -57,3 +57,6 @@ const slots: { [T in EventType]: (event: NewEvent<T>, names: Slots) => string } 
   TaskCancelled: (e, n) => n.outcome(e.fractal, e.data.generation),
   TaskDeleted: (e, n) => n.removed(e.fractal),
 }
+
+/** Every type of event; here and not in events.ts, since this module needs no library. */
+export const eventTypes = Object.keys(slots) as EventType[]

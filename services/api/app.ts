@@ -11,6 +11,7 @@ import { postEstimate } from './estimate.ts'
 import { createFreshness } from './freshness.ts'
 import { guard } from './guard.ts'
 import { getHealth, getReady } from './health.ts'
+import { getEvents } from './history.ts'
 import { getImage } from './images.ts'
 import { listFractals } from './list.ts'
 import { createLogSpace } from './log-space.ts'
@@ -55,6 +56,7 @@ export function createApi(options: ApiOptions): Hono {
   app.get('/v1/fractal', (c) => listFractals(api, c))
   app.get('/v1/fractal/:uuid', (c) => showFractal(api, c))
   app.delete('/v1/fractal/:uuid', (c) => deleteFractal(api, c))
+  app.get('/v1/fractal/:uuid/events', (c) => getEvents(api, c))
   app.get('/v1/fractal/:uuid/image', (c) => getImage(api, c))
   app.post('/v1/fractal/:uuid/cancel', (c) => postCancel(api, c))
   app.post('/v1/fractal/:uuid/retry', (c) => postRetry(api, c))

@@ -1,6 +1,7 @@
 import type { PgColumn } from 'drizzle-orm/pg-core'
 import { FaafoError } from '../../events/errors.ts'
 import { uuidSchema } from '../../events/fractal.ts'
+import { parseTime } from '../../events/moment.ts'
 import { fractal } from '../platform/schema.ts'
 
 type Kind = 'number' | 'int32' | 'int53' | 'text' | 'uuid' | 'time'
@@ -68,15 +69,10 @@ const kinds: Record<Kind, { expected: string; parse: (value: unknown) => string 
     parse: (value) => (typeof value === 'string' && !value.includes('\0') ? value : null),
   },
   uuid: { expected: 'a uuid', parse: (value) => uuidSchema.safeParse(value).data ?? null },
-  time: { expected: 'a time such as 2026-01-31T12:00:00Z', parse: parseTime },
-}
-
-/** RFC 3339, years 1 to 9999. */
-function parseTime(value: unknown): Date | null {
-  if (typeof value !== 'string' || !/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$/.test(value)) return null
-  const time = new Date(value)
-  const year = Number.isNaN(time.getTime()) ? 0 : time.getUTCFullYear()
-  return year >= 1 && year <= 9999 ? time : null
+  time: {
+    expected: 'a time such as 2026-01-31T12:00:00Z',
+    parse: (value) => (typeof value === 'string' ? parseTime(value) : null),
+  },
 }
 
 const wrong = (pointer: string, detail: string) =>

@@ -6,6 +6,7 @@ import {
   batchAnswerSchema,
   batchSchema,
   estimateSchema,
+  fractalEventsSchema,
   fractalObjectSchema,
   fractalPageSchema,
   keysetPageSchema,
@@ -13,6 +14,7 @@ import {
   problemSchema,
   readQuerySchema,
   readySchema,
+  showQuerySchema,
   statusSchema,
 } from './schemas.ts'
 
@@ -81,12 +83,13 @@ const ofFractal = (
   path: string,
   summary: string,
   responses: RouteConfig['responses'],
+  query?: z.ZodObject,
 ): RouteConfig => ({
   method,
   path: `/v1/fractal/{uuid}${path}`,
   tags: ['Fractals'],
   summary,
-  request: { params: uuidParams, ...(method === 'get' && { query: readQuerySchema }) },
+  request: { params: uuidParams, ...(query && { query }) },
   responses: { ...responses, ...problems(403) },
 })
 
@@ -142,9 +145,16 @@ const routes: RouteConfig[] = [
       ...problems(400, 403, 410, 503),
     },
   },
-  ofFractal('get', '', 'One fractal', {
-    200: json('the fractal', fractalObjectSchema),
-    ...problems(400, 404, 410, 503),
+  ofFractal(
+    'get',
+    '',
+    'One fractal, now or as it was',
+    { 200: json('the fractal', fractalObjectSchema), ...problems(400, 404, 410, 503) },
+    showQuerySchema,
+  ),
+  ofFractal('get', '/events', 'Everything that happened to a fractal, also to one that was deleted', {
+    200: json('the events, as CloudEvents', fractalEventsSchema),
+    ...problems(404, 503),
   }),
   ofFractal('delete', '', 'Delete a fractal; its uuid stays deleted', {
     204: { description: 'it is gone, or there was none' },

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { type CloudEvent, cloudEventSchema } from '../../events/cloud-event.ts'
 import { fractalRequestSchema } from '../../events/fractal.ts'
 import { statuses } from '../../events/task.ts'
 
@@ -182,6 +183,17 @@ const minSeq = cursor.optional().meta({
   description: 'wait until the tables hold this event (a cursor, or a bare sequence); 503 after a second',
 })
 export const readQuerySchema = z.object({ min_seq: minSeq })
+export const showQuerySchema = readQuerySchema.extend({
+  as_of: z.string().optional().meta({
+    description: 'a cursor or a time: the fractal as it was once that event was recorded, or at that time',
+    example: '2026-01-31T12:00:00Z',
+  }),
+})
+
+export const fractalEventsSchema = z
+  .object({ events: z.array(cloudEventSchema).meta({ description: 'in the order of the log' }) })
+  .meta({ id: 'FractalEvents' })
+export type FractalEvents = { events: CloudEvent[] }
 
 /** Largest keyset page. Numbered pages may be larger: they are streamed. */
 export const MOST_KEYSET_RESULTS = 1_000

@@ -1,7 +1,17 @@
 import { randomUUID } from 'node:crypto'
+import type { CloudEvent } from '../../events/cloud-event.ts'
 import { FaafoError, isFaafoError } from '../../events/errors.ts'
 import type { FractalRequest } from '../../events/fractal.ts'
-import type { BatchAnswer, Estimate, FractalObject, FractalPage, KeysetPage, Ready, Status } from '../api/schemas.ts'
+import type {
+  BatchAnswer,
+  Estimate,
+  FractalEvents,
+  FractalObject,
+  FractalPage,
+  KeysetPage,
+  Ready,
+  Status,
+} from '../api/schemas.ts'
 import { type ClientOptions, createTransport } from './transport.ts'
 import { isFinished, watchFractals } from './watch.ts'
 
@@ -17,6 +27,7 @@ import { isFinished, watchFractals } from './watch.ts'
 export type {
   BatchAnswer,
   ClientOptions,
+  CloudEvent,
   Estimate,
   FractalObject,
   FractalPage,
@@ -66,8 +77,10 @@ export type Client = {
   batch(fractals: readonly FractalRequest[], options?: Cancellable & { idempotencyKey?: string }): Promise<BatchAnswer>
   /** How much work a fractal would be, also where the budget refuses it. Nothing is recorded. */
   estimate(fractal: FractalRequest, options?: Cancellable): Promise<Estimate>
-  /** Throws `not-found`, or `removed` once it was deleted. */
-  get(uuid: string, options?: Cancellable): Promise<FractalObject>
+  /** `asOf`: as it was at a cursor or a time. Throws `not-found`. */
+  get(uuid: string, options?: Cancellable & { asOf?: string | undefined }): Promise<FractalObject>
+  /** Everything that happened to it, in the order of the log; also to one that was deleted. Throws `not-found`. */
+  events(uuid: string, options?: Cancellable): Promise<CloudEvent[]>
   /** 10 to a page by default; `resultsPerPage` −1 means all. */
   list(options?: Cancellable & { page?: number; resultsPerPage?: number; q?: Query }): Promise<FractalPage>
   /** The page that follows `after`, a cursor; '0' stands before the first. In the order of creation. */
@@ -125,7 +138,17 @@ export function createClient(options: ClientOptions): Client {
     estimate: (body, { signal } = {}) =>
       json({ action: 'estimate a fractal', method: 'POST', path: ['v1', 'estimate'], body, signal }),
 
-    get: (uuid, { signal } = {}) => json({ action: `get fractal '${uuid}'`, path: fractal(uuid), signal }),
+    get: (uuid, { asOf, signal } = {}) =>
+      json({ action: `get fractal '${uuid}'`, path: fractal(uuid), query: { as_of: asOf }, signal }),
+
+    async events(uuid, { signal } = {}) {
+      const answer: FractalEvents = await json({
+        action: `get the events of fractal '${uuid}'`,
+        path: fractal(uuid, 'events'),
+        signal,
+      })
+      return answer.events
+    },
 
     list({ page, resultsPerPage, q, signal } = {}) {
       const query = { page, results_per_page: resultsPerPage, q: q && JSON.stringify(q) }

@@ -1,11 +1,13 @@
 import type { Command } from 'commander'
 import { FaafoError } from '../../events/errors.ts'
+import type { Moment } from '../../events/moment.ts'
 import { addOutputOption, type OutputOption } from './output.ts'
+import { addTail, momentArgument } from './replay-tail.ts'
 import { inSession, parseUuid, type Session, type Surroundings } from './session.ts'
 
 const SAY_EVERY_MS = 2_000
 
-/** `replay show` and `replay rebuild`: tools of whoever runs the installation; they speak to broker and database. */
+/** `replay …`: tools of whoever runs the installation; they speak to broker and database. */
 export function addReplay(program: Command, surroundings: Surroundings): void {
   const replay = program
     .command('replay')
@@ -18,6 +20,7 @@ export function addReplay(program: Command, surroundings: Surroundings): void {
       `
 Examples:
   $ faafo replay show 0f5b0d5c-8f5e-4c1e-9f0b-3f1f6f2a7c11
+  $ faafo replay tail
   $ faafo replay rebuild`,
     )
   const show = replay
@@ -25,11 +28,20 @@ Examples:
     .summary('show the events of one fractal')
     .description('Shows everything that happened to one fractal, in the order of the log; also when it was deleted.')
     .argument('<uuid>')
+    .option('--as-of <moment>', 'show instead what was known of it at a cursor or a time', momentArgument)
   addOutputOption(show)
-    .addHelpText('after', '\nExamples:\n  $ faafo replay show 0f5b0d5c-8f5e-4c1e-9f0b-3f1f6f2a7c11')
-    .action((uuid: string, options: OutputOption, self: Command) =>
+    .addHelpText(
+      'after',
+      `
+Examples:
+  $ faafo replay show 0f5b0d5c-8f5e-4c1e-9f0b-3f1f6f2a7c11
+  $ faafo replay show 0f5b0d5c-8f5e-4c1e-9f0b-3f1f6f2a7c11 --as-of 2026-01-31T12:00:00Z
+  $ faafo replay show 0f5b0d5c-8f5e-4c1e-9f0b-3f1f6f2a7c11 --as-of 42-0198c3a1 --output json`,
+    )
+    .action((uuid: string, options: ShowOptions, self: Command) =>
       inSession(self, surroundings, (session) => showHistory(session, parseUuid(uuid), options)),
     )
+  addTail(replay, surroundings)
   replay
     .command('rebuild')
     .summary('make the tables anew from the log')
@@ -40,10 +52,19 @@ Examples:
     .action((_options: unknown, self: Command) => inSession(self, surroundings, rebuild, { changes: true }))
 }
 
-async function showHistory(session: Session, uuid: string, { output }: OutputOption): Promise<void> {
+type ShowOptions = OutputOption & { asOf?: Moment }
+
+async function showHistory(session: Session, uuid: string, { output, asOf }: ShowOptions): Promise<void> {
   const { findInstallation, withLog } = await import('./installation.ts')
   const { showHistory: read } = await import('../replay/show.ts')
   const installation = await findInstallation(session.env)
+  if (asOf) {
+    const { objectOf } = await import('../api/object.ts')
+    const { fractalAsOf } = await import('../platform/as-of.ts')
+    const fractal = await withLog(installation, session.signal, ({ log }) => fractalAsOf(log, uuid, asOf))
+    if (output === 'json') return session.printJson(objectOf(fractal))
+    return session.print((await import('./table.ts')).fractalTable(objectOf(fractal)))
+  }
   const entries = await withLog(installation, session.signal, ({ log }) => read(log, uuid))
   if (entries.length === 0) throw new FaafoError('not-found', `fractal '${uuid}' not found`)
   if (output === 'json') return session.printJson(entries)

@@ -28,6 +28,25 @@ const inTurn = (...answers: ((...args: Parameters<Script>) => Response)[]): Scri
   return (...args) => answers[Math.min(next++, answers.length - 1)]?.(...args) ?? json({}, 500)
 }
 
+test('a fractal as it was, and what happened to it', () =>
+  withClient(
+    inTurn(
+      () => json(fractal()),
+      () => json({ events: [{ type: 'TaskRequested' }] }),
+    ),
+    async (client, seen) => {
+      assert.equal(await client.get(uuid, { asOf: '2026-01-31T12:00:00+01:00' }), fractal())
+      assert.equal(await client.events(uuid), [{ type: 'TaskRequested' }] as never)
+      assert.equal(
+        seen.map(({ path, query }) => [path, query.get('as_of')]),
+        [
+          [`/v1/fractal/${uuid}`, '2026-01-31T12:00:00+01:00'],
+          [`/v1/fractal/${uuid}/events`, null],
+        ],
+      )
+    },
+  ))
+
 test('a request carries a uuid that the client chose, and the same one when it is sent again', () =>
   withClient(
     inTurn(

@@ -40,6 +40,30 @@ test('replay and migrate find what runs on the data folder, and work on its log 
         const { stdout } = await run(['replay', 'show', uuid, '--output', 'json'], env)
         assert.is(JSON.parse(stdout).length, 3)
 
+        const asOf = ['replay', 'show', uuid, '--as-of', JSON.parse(stdout)[0].cursor, '--output', 'json']
+        assert.is(JSON.parse((await run(asOf, env)).stdout).status, 'requested')
+        assert.match((await run([...asOf.slice(0, 4), '2999-01-01T00:00:00Z'], env)).stdout, /status +\| completed/)
+        const before = await run([...asOf.slice(0, 4), '0'], env)
+        assert.equal(
+          [before.code, before.stderr],
+          [1, `faafo: cannot show fractal '${uuid}' as it was: there was none of that uuid\n`],
+        )
+
+        const tail = ['replay', 'tail', '--no-follow', '--since', '0', '--uuid', uuid]
+        const lines = (await run(tail, env)).stdout.split('\n')
+        assert.equal(
+          lines.map((line) => line.split(/ {2,}/)[2]),
+          ['TaskRequested', 'TaskStarted', 'TaskCompleted', undefined],
+        )
+        const events = (await run([...tail, '--output', 'json', '--type', 'TaskStarted', 'TaskCompleted'], env)).stdout
+        assert.equal(
+          events
+            .trim()
+            .split('\n')
+            .map((line) => JSON.parse(line).type),
+          ['TaskStarted', 'TaskCompleted'],
+        )
+
         const unknown = await run(['replay', 'show', '9c1c3d0e-5b0a-4d55-a1a7-3f6a6f7b2c10'], env)
         assert.is(unknown.code, 1)
         assert.is(unknown.stderr, "faafo: fractal '9c1c3d0e-5b0a-4d55-a1a7-3f6a6f7b2c10' not found\n")
@@ -69,6 +93,19 @@ test('replay makes no log where there is none, and leaves the tables alone', () 
       }),
     ),
   ))
+
+test('a moment, a type and a uuid that cannot be read are usage errors', async () => {
+  for (const [args, said] of [
+    [['replay', 'tail', '--since', 'yesterday'], /expected a cursor such as 42-1f2e3d4c or a time such as 2026/],
+    [['replay', 'tail', '--type', 'TaskLost'], /Allowed choices are TaskRequested/],
+    [['replay', 'tail', '--uuid', 'x'], /cannot read 'x' as a uuid/],
+    [['replay', 'show', '9c1c3d0e-5b0a-4d55-a1a7-3f6a6f7b2c10', '--as-of', '1-2'], /expected a cursor/],
+  ] as const) {
+    const { code, stdout, stderr } = await run([...args], {})
+    assert.equal([code, stdout, stderr.split('\n').length], [2, '', 2], stderr)
+    assert.match(stderr, said)
+  }
+})
 
 test('where neither a URL nor a running installation is found, the line says what to set', () =>
   withTempDir(async (dir) => {

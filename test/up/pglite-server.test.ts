@@ -16,7 +16,8 @@ const run = promisify(execFile)
 
 // One server for all tests of this file, for opening a folder takes a second; the last test closes it.
 const { dir, remove } = await tempDir()
-const limits = { idleInTransactionMs: 500, turnWaitMs: 3_000 }
+// Long enough that a busy machine does not count as idle.
+const limits = { idleInTransactionMs: 2_000, turnWaitMs: 6_000 }
 await copyEmptyPglite(join(dir, 'database'))
 const server = await startPgliteServer({ dataDir: join(dir, 'database'), port: 0, ...limits })
 const url = `postgres://postgres@127.0.0.1:${server.port}/postgres`

@@ -1,0 +1,53 @@
+import { z } from 'zod'
+import { cursorOf } from './cursor.ts'
+import { dataSchemas, type EventData, type EventType, type RecordedEvent, schemaVersions } from './events.ts'
+
+/*
+ * An event as everyone outside sees it: CloudEvents 1.0 in the JSON format, its data in today's version. The same
+ * wherever it is given out.
+ */
+
+const attributes = {
+  specversion: z.literal('1.0'),
+  id: z.string().meta({ description: 'of the event, everywhere and for ever' }),
+  source: z.string().meta({ description: 'which process said so', example: '/worker/red' }),
+  subject: z.guid().meta({ description: 'uuid of the fractal' }),
+  time: z.iso.datetime().meta({ description: 'by the clock of whoever said so: nothing is ordered by it' }),
+  datacontenttype: z.literal('application/json'),
+  schemaversion: z.int().min(1).meta({ description: 'of the data' }),
+  cursor: z
+    .string()
+    .meta({ description: 'position in the log: they are ordered by its number', example: '42-0198c3a1' }),
+  recordedtime: z.iso.datetime().meta({ description: 'when it came into the log' }),
+  correlationid: z.string().optional().meta({ description: 'id of the event that began it all' }),
+  causationid: z.string().optional().meta({ description: 'id of the event that led to this one' }),
+  traceparent: z.string().optional().meta({ description: 'W3C trace context' }),
+}
+
+export type CloudEvent<T extends EventType = EventType> = {
+  [K in T]: z.output<z.ZodObject<typeof attributes>> & { type: K; data: EventData[K] }
+}[T]
+
+const schemaOf = (type: EventType) =>
+  z.object({ ...attributes, type: z.literal(type), data: dataSchemas[type] }).meta({ id: type })
+const [first, ...others] = (Object.keys(dataSchemas) as EventType[]).map(schemaOf)
+
+export const cloudEventSchema = z.discriminatedUnion('type', [first as NonNullable<typeof first>, ...others])
+
+export const cloudEventOf = (event: RecordedEvent): CloudEvent =>
+  ({
+    specversion: '1.0',
+    id: event.id,
+    source: event.source,
+    type: event.type,
+    subject: event.fractal,
+    time: event.time,
+    datacontenttype: 'application/json',
+    schemaversion: schemaVersions[event.type],
+    cursor: cursorOf(event),
+    recordedtime: new Date(event.recordedAt).toISOString(),
+    ...(event.correlationid && { correlationid: event.correlationid }),
+    ...(event.causationid && { causationid: event.causationid }),
+    ...(event.traceparent && { traceparent: event.traceparent }),
+    data: event.data,
+  }) as CloudEvent

@@ -1,0 +1,78 @@
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { cursorOf } from '../../events/cursor.ts'
+import { isFaafoError } from '../../events/errors.ts'
+import type { RecordedEvent } from '../../events/events.ts'
+import { parseMoment } from '../../events/moment.ts'
+import { fold, isFractal } from '../../events/task.ts'
+import { fractalAsOf } from '../../services/platform/as-of.ts'
+import { readLog, startOfLog } from '../../services/platform/log-reader.ts'
+import { lastSeqBy } from '../../services/platform/log-time.ts'
+import { appendLegalHistories } from '../support/legal-log.ts'
+import { seededRandom } from '../support/seeded-random.ts'
+import { type LogParts, withLog } from './with-log.ts'
+
+const PAIRS = 1_000
+
+async function allEvents(parts: LogParts): Promise<RecordedEvent[]> {
+  const { lastSeq } = await parts.log.head()
+  const events: RecordedEvent[] = []
+  const done = new AbortController()
+  for await (const batch of readLog(parts, { from: startOfLog, signal: done.signal })) {
+    events.push(...batch)
+    if (events.length === lastSeq) done.abort()
+  }
+  return events
+}
+
+test('a fractal at any moment is the fold of what had happened by then', () =>
+  withLog(async (parts) => {
+    const { log } = parts
+    const seed = Math.floor(Math.random() * 2 ** 31)
+    console.log(`seed ${seed}`)
+    const random = seededRandom(seed)
+    const uuids = await appendLegalHistories(log, { seed, count: 100 })
+    const events = await allEvents(parts)
+    const any = <T>(all: readonly T[]) => all[Math.floor(random() * all.length)] as T
+
+    async function comparePair(): Promise<void> {
+      const uuid = any(uuids)
+      const event = any(events)
+      const isTime = random() < 0.5
+      const text = isTime ? new Date(event.recordedAt).toISOString() : cursorOf(event)
+      const before = events.filter((e) => (isTime ? e.recordedAt <= event.recordedAt : e.seq <= event.seq))
+      const expected = fold(before.filter((e) => e.fractal === uuid))
+      const found = await fractalAsOf(log, uuid, parseMoment(text)).catch((error) => error)
+      if (isFractal(expected)) assert.equal(found, expected, `${uuid} as of ${text}`)
+      else assert.ok(isFaafoError(found, 'not-found'), `${uuid} as of ${text}: ${found}`)
+    }
+    for (let pairs = 0; pairs < PAIRS; pairs += 20) await Promise.all(Array.from({ length: 20 }, comparePair))
+  }))
+
+test('the last event by a time is found wherever the time lies', () =>
+  withLog(async (parts) => {
+    const { log } = parts
+    assert.is(await lastSeqBy(log, Date.now()), 0)
+    await appendLegalHistories(log, { seed: 1, count: 5 })
+    const events = await allEvents(parts)
+    const [first, last] = [events[0], events.at(-1)] as [RecordedEvent, RecordedEvent]
+    assert.is(await lastSeqBy(log, first.recordedAt - 1), 0)
+    assert.is(await lastSeqBy(log, last.recordedAt), last.seq)
+    assert.is(await lastSeqBy(log, last.recordedAt + 1e9), last.seq)
+    for (const { recordedAt } of events) {
+      const expected = events.filter((e) => e.recordedAt <= recordedAt).length
+      assert.is(await lastSeqBy(log, recordedAt), expected)
+    }
+  }))
+
+test('a cursor of another log is refused', () =>
+  withLog(async (parts) => {
+    const [uuid = ''] = await appendLegalHistories(parts.log, { seed: 1, count: 1 })
+    for (const text of ['1-00000000', '999-0123abcd']) {
+      const error = await fractalAsOf(parts.log, uuid, parseMoment(text)).catch((error) => error)
+      assert.ok(isFaafoError(error, 'log-replaced'), text)
+    }
+    assert.ok(await fractalAsOf(parts.log, uuid, parseMoment('1')))
+  }))
+
+test.run()

@@ -5,7 +5,8 @@ import { FaafoError, isFaafoError } from '../../events/errors.ts'
 import { type Fractal, isFractal } from '../../events/task.ts'
 import { type Db, querying } from '../platform/database.ts'
 import { fractalOf } from '../platform/fractal-row.ts'
-import { checkpoint, FRACTAL_PROJECTION, fractal } from '../platform/schema.ts'
+import { liveModel } from '../platform/read-model.ts'
+import { checkpoint, fractal } from '../platform/schema.ts'
 import type { Api } from './api.ts'
 import { withinTime } from './time-limit.ts'
 
@@ -77,7 +78,7 @@ export async function findFractal(api: Api, uuid: string): Promise<Fractal | nul
 /** The projection's checkpoint; null before the projector's first. */
 export async function readCheckpoint(db: Db) {
   const [row] = await query('read the checkpoint', () =>
-    db.select().from(checkpoint).where(eq(checkpoint.projection, FRACTAL_PROJECTION)),
+    db.select().from(checkpoint).where(eq(checkpoint.projection, liveModel.projection)),
   )
   return row ?? null
 }

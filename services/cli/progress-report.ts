@@ -16,9 +16,12 @@ export type ProgressReport = {
 const FIRST_LINE_MS = 1_000
 const LINE_EVERY_MS = 5_000
 
-/** A bar on a terminal that can move its cursor (`term` is its TERM); elsewhere a line now and then. */
-export const createProgressReport = (stderr: Writable & { isTTY?: boolean }, term?: string): ProgressReport =>
-  stderr.isTTY && term !== 'dumb' ? barReport(stderr) : lineReport(stderr)
+/** Of that work: a bar on a terminal that can move its cursor (`term` is its TERM); elsewhere a line now and then. */
+export const createProgressReport = (
+  stderr: Writable & { isTTY?: boolean },
+  term?: string,
+  work = 'rendering',
+): ProgressReport => (stderr.isTTY && term !== 'dumb' ? barReport(stderr, work) : lineReport(stderr, work))
 
 /** Of all the fractals that are waited for; `removed` more were deleted meanwhile. */
 export function summaryOf(fractals: readonly FractalObject[], removed: number): Progress {
@@ -30,10 +33,10 @@ export function summaryOf(fractals: readonly FractalObject[], removed: number): 
   return { share: total === 0 ? 1 : done / total, over: finished === fractals.length, text }
 }
 
-function barReport(stderr: Writable): ProgressReport {
+function barReport(stderr: Writable, work: string): ProgressReport {
   const bar = new SingleBar({
     stream: stderr as NodeJS.WritableStream,
-    format: 'rendering [{bar}] {percentage} % | {text} | {duration_formatted}',
+    format: `${work} [{bar}] {percentage} % | {text} | {duration_formatted}`,
     barCompleteChar: '#',
     barIncompleteChar: '.',
     hideCursor: true,
@@ -48,12 +51,12 @@ function barReport(stderr: Writable): ProgressReport {
   }
 }
 
-function lineReport(stderr: Writable): ProgressReport {
+function lineReport(stderr: Writable, work: string): ProgressReport {
   let sayAt = Date.now() + FIRST_LINE_MS
   let said = ''
   return {
     update({ share, over, text }) {
-      const line = `rendering: ${Math.floor(share * 100)} %, ${text}`
+      const line = `${work}: ${Math.floor(share * 100)} %, ${text}`
       if (line === said || (!over && Date.now() < sayAt)) return
       sayAt = Date.now() + LINE_EVERY_MS
       said = line

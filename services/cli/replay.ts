@@ -2,10 +2,9 @@ import type { Command } from 'commander'
 import { FaafoError } from '../../events/errors.ts'
 import type { Moment } from '../../events/moment.ts'
 import { addOutputOption, type OutputOption } from './output.ts'
+import { addRebuild } from './replay-rebuild.ts'
 import { addTail, momentArgument } from './replay-tail.ts'
 import { inSession, parseUuid, type Session, type Surroundings } from './session.ts'
-
-const SAY_EVERY_MS = 2_000
 
 /** `replay …`: tools of whoever runs the installation; they speak to broker and database. */
 export function addReplay(program: Command, surroundings: Surroundings): void {
@@ -42,14 +41,7 @@ Examples:
       inSession(self, surroundings, (session) => showHistory(session, parseUuid(uuid), options)),
     )
   addTail(replay, surroundings)
-  replay
-    .command('rebuild')
-    .summary('make the tables anew from the log')
-    .description(
-      'Empties the tables and folds the whole log into them again. A projector that runs goes on from there.',
-    )
-    .addHelpText('after', '\nExamples:\n  $ faafo replay rebuild\n  $ DATA_DIR=/var/lib/faafo faafo replay rebuild')
-    .action((_options: unknown, self: Command) => inSession(self, surroundings, rebuild, { changes: true }))
+  addRebuild(replay, surroundings)
 }
 
 type ShowOptions = OutputOption & { asOf?: Moment }
@@ -81,20 +73,4 @@ async function showHistory(session: Session, uuid: string, { output, asOf }: Sho
   const head = ['Cursor', 'Time', 'Event', 'Generation', 'Worker', 'Duration', 'Details']
   const { isTTY, columns } = session.stdout
   await session.print(tableOf(head, rows, isTTY ? columns : undefined))
-}
-
-async function rebuild({ env, say, signal }: Session): Promise<void> {
-  const { findInstallation, withDatabase, withLog } = await import('./installation.ts')
-  const { rebuild: fold } = await import('../replay/rebuild.ts')
-  const installation = await findInstallation(env)
-  let saidAt = Date.now()
-  const onProgress = ({ seq, lastSeq }: { seq: number; lastSeq: number }) => {
-    if (Date.now() - saidAt < SAY_EVERY_MS) return
-    saidAt = Date.now()
-    say(`folded ${seq} of ${lastSeq} events`)
-  }
-  const seq = await withDatabase(installation, 'replay', (db) =>
-    withLog(installation, signal, (parts) => fold({ ...parts, db, signal, onProgress })),
-  )
-  say(`the tables are rebuilt from the log's ${seq} events`)
 }

@@ -13,71 +13,70 @@ import {
 const moment = (name: string) => timestamp(name, { withTimezone: true, precision: 3, mode: 'date' })
 const sequence = (name: string) => bigint(name, { mode: 'number' })
 
+/** Columns of the `fractal` table. */
+export const fractalColumns = () => ({
+  uuid: uuid('uuid').primaryKey(),
+  status: text('status').notNull(),
+  checksum: text('checksum'),
+  url: text('url'),
+  duration: doublePrecision('duration'),
+  size: bigint('size', { mode: 'number' }),
+  width: integer('width').notNull(),
+  height: integer('height').notNull(),
+  iterations: integer('iterations').notNull(),
+  xa: doublePrecision('xa').notNull(),
+  xb: doublePrecision('xb').notNull(),
+  ya: doublePrecision('ya').notNull(),
+  yb: doublePrecision('yb').notNull(),
+  cx: doublePrecision('cx').notNull(),
+  cy: doublePrecision('cy').notNull(),
+  generatedBy: text('generated_by'),
+  pixelChecksum: text('pixel_checksum'),
+  imageKey: text('image_key'),
+  kernelVersion: text('kernel_version'),
+  /** Names of the fields that we chose, separated by commas. */
+  chosen: text('chosen').notNull(),
+  requestHash: text('request_hash').notNull(),
+  generation: integer('generation').notNull(),
+  attempts: integer('attempts').notNull(),
+  entry: integer('entry').notNull(),
+  /** Entries of starts without an end, separated by commas. */
+  unended: text('unended').notNull(),
+  errorCode: text('error_code'),
+  errorMessage: text('error_message'),
+  requestedAt: moment('requested_at').notNull(),
+  startedAt: moment('started_at'),
+  finishedAt: moment('finished_at'),
+  updatedAt: moment('updated_at').notNull(),
+  /** Log position of the first TaskRequested: the order of creation. */
+  firstSeq: sequence('first_seq').notNull(),
+  firstId: uuid('first_id').notNull(),
+  /** Log position of the last event that changed the row. */
+  lastSeq: sequence('last_seq').notNull(),
+  lastId: uuid('last_id').notNull(),
+})
+
 /** The read model: one row for every fractal that was requested and not removed. Written by the projector alone. */
-export const fractal = pgTable(
-  'fractal',
-  {
-    uuid: uuid('uuid').primaryKey(),
-    status: text('status').notNull(),
-    checksum: text('checksum'),
-    url: text('url'),
-    duration: doublePrecision('duration'),
-    size: bigint('size', { mode: 'number' }),
-    width: integer('width').notNull(),
-    height: integer('height').notNull(),
-    iterations: integer('iterations').notNull(),
-    xa: doublePrecision('xa').notNull(),
-    xb: doublePrecision('xb').notNull(),
-    ya: doublePrecision('ya').notNull(),
-    yb: doublePrecision('yb').notNull(),
-    cx: doublePrecision('cx').notNull(),
-    cy: doublePrecision('cy').notNull(),
-    generatedBy: text('generated_by'),
-    pixelChecksum: text('pixel_checksum'),
-    imageKey: text('image_key'),
-    kernelVersion: text('kernel_version'),
-    /** Names of the fields that we chose, separated by commas. */
-    chosen: text('chosen').notNull(),
-    requestHash: text('request_hash').notNull(),
-    generation: integer('generation').notNull(),
-    attempts: integer('attempts').notNull(),
-    entry: integer('entry').notNull(),
-    /** Entries of starts without an end, separated by commas. */
-    unended: text('unended').notNull(),
-    errorCode: text('error_code'),
-    errorMessage: text('error_message'),
-    requestedAt: moment('requested_at').notNull(),
-    startedAt: moment('started_at'),
-    finishedAt: moment('finished_at'),
-    updatedAt: moment('updated_at').notNull(),
-    /** Log position of the first TaskRequested: the order of creation. */
-    firstSeq: sequence('first_seq').notNull(),
-    firstId: uuid('first_id').notNull(),
-    /** Log position of the last event that changed the row. */
-    lastSeq: sequence('last_seq').notNull(),
-    lastId: uuid('last_id').notNull(),
-  },
-  (t) => [
-    // One for every field that a query can filter or order by; the list's default order is first_seq.
-    uniqueIndex('fractal_first_seq').on(t.firstSeq),
-    index('fractal_status').on(t.status, t.firstSeq),
-    index('fractal_checksum').on(t.checksum),
-    index('fractal_duration').on(t.duration),
-    index('fractal_size').on(t.size),
-    index('fractal_width').on(t.width),
-    index('fractal_height').on(t.height),
-    index('fractal_iterations').on(t.iterations),
-    index('fractal_xa').on(t.xa),
-    index('fractal_xb').on(t.xb),
-    index('fractal_ya').on(t.ya),
-    index('fractal_yb').on(t.yb),
-    index('fractal_cx').on(t.cx),
-    index('fractal_cy').on(t.cy),
-    index('fractal_generated_by').on(t.generatedBy),
-    index('fractal_requested_at').on(t.requestedAt),
-    index('fractal_finished_at').on(t.finishedAt),
-  ],
-)
+export const fractal = pgTable('fractal', fractalColumns(), (t) => [
+  // One for every field that a query can filter or order by; the list's default order is first_seq.
+  uniqueIndex('fractal_first_seq').on(t.firstSeq),
+  index('fractal_status').on(t.status, t.firstSeq),
+  index('fractal_checksum').on(t.checksum),
+  index('fractal_duration').on(t.duration),
+  index('fractal_size').on(t.size),
+  index('fractal_width').on(t.width),
+  index('fractal_height').on(t.height),
+  index('fractal_iterations').on(t.iterations),
+  index('fractal_xa').on(t.xa),
+  index('fractal_xb').on(t.xb),
+  index('fractal_ya').on(t.ya),
+  index('fractal_yb').on(t.yb),
+  index('fractal_cx').on(t.cx),
+  index('fractal_cy').on(t.cy),
+  index('fractal_generated_by').on(t.generatedBy),
+  index('fractal_requested_at').on(t.requestedAt),
+  index('fractal_finished_at').on(t.finishedAt),
+])
 
 /** How far the projection has come; stands beside the rows that it describes and moves in their transactions. */
 export const checkpoint = pgTable('projection_checkpoint', {
@@ -91,10 +90,11 @@ export const checkpoint = pgTable('projection_checkpoint', {
   time: bigint('time', { mode: 'number' }).notNull(),
   /** Why the projector stopped, where it did; null while all is well. */
   halted: text('halted'),
+  /** Version of the projection that the rows were made by (read-model.ts). */
+  version: integer('version').notNull().default(1),
+  /** Grows whenever another read model takes over. */
+  epoch: integer('epoch').notNull().default(0),
 })
-
-/** The checkpoint's row of the `fractal` table. */
-export const FRACTAL_PROJECTION = 'fractal'
 
 export type FractalRow = typeof fractal.$inferSelect
 export type CheckpointRow = typeof checkpoint.$inferSelect

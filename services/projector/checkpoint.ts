@@ -1,19 +1,20 @@
 import { and, eq } from 'drizzle-orm'
 import { type Db, querying } from '../platform/database.ts'
 import type { LogPosition } from '../platform/log-reader.ts'
-import { type CheckpointRow, checkpoint, FRACTAL_PROJECTION } from '../platform/schema.ts'
+import { liveModel, PROJECTION_VERSION, type ReadModel } from '../platform/read-model.ts'
+import { type CheckpointRow, checkpoint } from '../platform/schema.ts'
 
-const isOurs = eq(checkpoint.projection, FRACTAL_PROJECTION)
+const isOf = ({ projection }: ReadModel) => eq(checkpoint.projection, projection)
 
 /** The checkpoint, null before the first projector. Throws `database-unavailable`. */
-export const readCheckpoint = (db: Db): Promise<CheckpointRow | null> =>
-  querying('read the checkpoint', async () => (await db.select().from(checkpoint).where(isOurs))[0] ?? null)
+export const readCheckpoint = (db: Db, model = liveModel): Promise<CheckpointRow | null> =>
+  querying('read the checkpoint', async () => (await db.select().from(checkpoint).where(isOf(model)))[0] ?? null)
 
 /** The checkpoint, made at the start of the log where there is none. Throws `database-unavailable`. */
-export async function openCheckpoint(db: Db): Promise<CheckpointRow> {
-  const first = { projection: FRACTAL_PROJECTION, seq: 0, time: 0 }
+export async function openCheckpoint(db: Db, model = liveModel): Promise<CheckpointRow> {
+  const first = { projection: model.projection, seq: 0, time: 0, version: PROJECTION_VERSION }
   await querying('make the checkpoint', () => db.insert(checkpoint).values(first).onConflictDoNothing())
-  const row = await readCheckpoint(db)
+  const row = await readCheckpoint(db, model)
   if (!row) throw new Error('the checkpoint vanished')
   return row
 }
@@ -31,6 +32,6 @@ export async function writeHalted(db: Db, seq: number, halted: string | null): P
     db
       .update(checkpoint)
       .set({ halted })
-      .where(and(isOurs, eq(checkpoint.seq, seq))),
+      .where(and(isOf(liveModel), eq(checkpoint.seq, seq))),
   )
 }

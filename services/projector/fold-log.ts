@@ -6,6 +6,8 @@ import type { Log } from '../platform/log.ts'
 import { type LogPosition, readLog, verifyPosition } from '../platform/log-reader.ts'
 import type { Logger } from '../platform/logger.ts'
 import { migrateDatabase } from '../platform/migrate.ts'
+import { liveModel, type ReadModel } from '../platform/read-model.ts'
+import type { CheckpointRow } from '../platform/schema.ts'
 import { pause } from '../platform/shutdown.ts'
 import { applyBatch } from './apply-batch.ts'
 import { openCheckpoint, positionOf, writeHalted } from './checkpoint.ts'
@@ -18,8 +20,18 @@ const BATCH = 10_000
 /** Longest wait at the end of the log for more events. */
 const MOST_GATHERING_MS = 100
 
+export type FoldOptions = {
+  signal: AbortSignal
+  /** The served one where none is given. */
+  model?: ReadModel
+  until?: number
+  /** Hears the checkpoint that it begins at. */
+  onOpen?: (row: CheckpointRow) => void
+  onProgress?: (position: LogPosition) => void
+}
+
 /**
- * Folds the log into the table from the checkpoint on, until `signal` fires (the batch in hand is finished) or the
+ * Folds the log into a read model from the checkpoint on, until `signal` fires (the batch in hand is finished) or the
  * checkpoint has reached `until`. `onProgress` hears of every new position, and of the first where it is the log's
  * end. Throws `fence-lost`, `database-unavailable`, `log-unavailable` (at the start only), and, where the table cannot
  * follow the log, `log-replaced` or `undecodable-event`.
@@ -28,12 +40,15 @@ export async function foldLog(
   { db, broker, log, logger }: ProjectorParts,
   {
     signal,
+    model = liveModel,
     until = Number.POSITIVE_INFINITY,
+    onOpen = () => {},
     onProgress = () => {},
-  }: { signal: AbortSignal; until?: number; onProgress?: (position: LogPosition) => void },
+  }: FoldOptions,
 ): Promise<void> {
   await migrateDatabase(db)
-  const row = await openCheckpoint(db)
+  const row = await openCheckpoint(db, model)
+  onOpen(row)
   const head = await verifyPosition(log, positionOf(row))
   let position: LogPosition = { ...positionOf(row), streamCreated: head.created }
   if (position.seq === head.lastSeq) {
@@ -50,6 +65,7 @@ export async function foldLog(
     for await (const batch of paced(batches, signal)) {
       position = await apply(
         db,
+        model,
         position,
         batch.filter((event) => event.seq <= until),
       )
@@ -86,11 +102,11 @@ async function* paced(batches: AsyncIterator<RecordedEvent[]>, signal: AbortSign
 }
 
 /** Where the database refuses what an event would make of a row, the events before it are applied and that one is named. */
-async function apply(db: Db, from: LogPosition, events: RecordedEvent[]): Promise<LogPosition> {
+async function apply(db: Db, model: ReadModel, from: LogPosition, events: RecordedEvent[]): Promise<LogPosition> {
   const [first, ...others] = events
   if (!first) return from
   try {
-    return await applyBatch(db, from, [first, ...others])
+    return await applyBatch(db, model, from, [first, ...others])
   } catch (error) {
     const cause = rootCause(error)
     if (!isRefusal(cause)) throw error
@@ -102,7 +118,7 @@ async function apply(db: Db, from: LogPosition, events: RecordedEvent[]): Promis
     }
   }
   let position = from
-  for (const event of events) position = await apply(db, position, [event])
+  for (const event of events) position = await apply(db, model, position, [event])
   return position
 }
 

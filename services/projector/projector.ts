@@ -1,9 +1,12 @@
 import { cursorOf } from '../../events/cursor.ts'
 import { type FaafoError, isFaafoError, messageOf } from '../../events/errors.ts'
 import { rootCause } from '../platform/database.ts'
+import { PROJECTION_VERSION } from '../platform/read-model.ts'
+import type { CheckpointRow } from '../platform/schema.ts'
 import { pause } from '../platform/shutdown.ts'
 import { readCheckpoint, writeHalted } from './checkpoint.ts'
 import { foldLog, type ProjectorParts } from './fold-log.ts'
+import { renew } from './renew.ts'
 
 /** How often a standby looks, and after how many looks at a checkpoint that stands still it takes over. */
 const STANDBY_LOOK_MS = 1_000
@@ -14,7 +17,8 @@ const MAX_BACKOFF_MS = 1_000
 
 /**
  * Keeps the `fractal` table at the log's end until `signal` fires, the batch in hand finished. Outages of the broker
- * and of the database are waited out. Of several projectors one is active, the others stand by.
+ * and of the database are waited out. Of several projectors one is active, the others stand by. Rows that an older
+ * version of the projection made are served, and kept up to date, until they are made anew beside them.
  *
  * It halts at an event that it cannot read or store, and where the log is not the one that the checkpoint was taken
  * from: going on would make the table a lie. Then it writes no rows any more, says why in its log and in the
@@ -25,18 +29,31 @@ const MAX_BACKOFF_MS = 1_000
 export async function runProjector(parts: ProjectorParts, signal: AbortSignal): Promise<void> {
   const { logger } = parts
   let failures = 0
+  let renewal: Promise<void> | undefined
   let halted: string | null = null
+  let opened: CheckpointRow | undefined
+  const onOpen = (row: CheckpointRow) => {
+    opened = row
+  }
   const onProgress = ({ seq }: { seq: number }) => {
     if (failures > 0 || halted !== null) logger.info({ seq }, 'projecting again')
     failures = 0
     halted = null
+    renewWhereOld()
+  }
+  function renewWhereOld() {
+    if (renewal || !opened || opened.version >= PROJECTION_VERSION) return
+    renewal = renew(parts, signal).finally(() => {
+      renewal = undefined
+    })
   }
   while (!signal.aborted) {
     try {
-      await foldLog(parts, { signal, onProgress })
+      await foldLog(parts, { signal, onOpen, onProgress })
     } catch (error) {
-      if (signal.aborted) return
+      if (signal.aborted) break
       if (isFaafoError(error, 'fence-lost')) {
+        if (await tookOver(parts, opened)) continue
         logger.info({ reason: error.message }, 'standing by')
         await standBy(parts, signal)
       } else if (isFaafoError(error, 'undecodable-event') || isFaafoError(error, 'log-replaced')) {
@@ -54,6 +71,15 @@ export async function runProjector(parts: ProjectorParts, signal: AbortSignal): 
       }
     }
   }
+  await renewal
+}
+
+/** Whether another read model was put in place of the one that was opened: then its checkpoint is another, too. */
+async function tookOver({ db, logger }: ProjectorParts, opened: CheckpointRow | undefined): Promise<boolean> {
+  const row = await readCheckpoint(db).catch(() => null)
+  if (!row || !opened || row.epoch === opened.epoch) return false
+  logger.info({ seq: row.seq }, 'another read model took over')
+  return true
 }
 
 /** Watches, until the checkpoint has stood still for a while although the log goes on, or `signal` fires. */

@@ -24,8 +24,19 @@ test('replay and migrate find what runs on the data folder, and work on its log 
         const upToDate = { code: 0, stdout: '', stderr: 'the database is up to date\n' }
         assert.equal(await runProcess(['migrate'], env), upToDate)
         const rebuilt = await run(['replay', 'rebuild'], env)
-        assert.is(rebuilt.stderr, "the tables are rebuilt from the log's 9 events\n")
+        const found = "the log's 9 events, 3 fractals:"
+        assert.is(rebuilt.stderr, `the table is made anew from ${found} no row differed before\n`)
         assert.is(rebuilt.code, 0)
+
+        const dry = await run(['replay', 'rebuild', '--dry-run'], env)
+        const unchanged = `compared with ${found} no row differed; nothing was changed\n`
+        assert.equal(dry, { code: 0, stdout: '', stderr: unchanged })
+        const back = await run(['replay', 'rollback'], env)
+        assert.equal(back, {
+          code: 0,
+          stdout: '',
+          stderr: "the table before is back, up to date with the log's 9 events\n",
+        })
 
         let uuid = ''
         await withReadModel({ natsUrl: broker.url, databaseUrl }, async ({ db }) => {

@@ -2,7 +2,7 @@ import { cp, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { rebuild } from '../../services/replay/rebuild.ts'
+import { rebuild } from '../../services/projector/rebuild.ts'
 import { withPostgres } from '../support/database.ts'
 import { generateLog } from '../support/generated-log.ts'
 import { until } from '../support/until.ts'
@@ -81,7 +81,7 @@ test('a log that was made anew halts the projector, until a rebuild accepts it',
 
     await p.reconnected()
     const signal = new AbortController().signal
-    assert.is(await rebuild({ ...p.parts, signal }), 600)
+    assert.is((await rebuild(p.parts, { signal, takesOver: true })).seq, 600)
     assert.is((await p.checkpoint()).halted, null)
     assert.equal(await p.equalsLog(), { seq: 600, fractals: 200 })
     await p.append(requested())

@@ -1,10 +1,12 @@
+import { eq } from 'drizzle-orm'
 import { evolve, isFractal, type Task, unknown } from '../../events/task.ts'
-import { type Db, querying } from '../platform/database.ts'
-import { rowOf } from '../platform/fractal-row.ts'
-import { readLog, startOfLog, verifyPosition } from '../platform/log-reader.ts'
-import { checkpoint, type FractalRow, fractal } from '../platform/schema.ts'
-import { positionOf } from '../projector/checkpoint.ts'
-import type { ProjectorParts } from '../projector/fold-log.ts'
+import { type Db, querying } from '../../services/platform/database.ts'
+import { rowOf } from '../../services/platform/fractal-row.ts'
+import { readLog, startOfLog, verifyPosition } from '../../services/platform/log-reader.ts'
+import { liveModel } from '../../services/platform/read-model.ts'
+import { checkpoint, type FractalRow, fractal } from '../../services/platform/schema.ts'
+import { positionOf } from '../../services/projector/checkpoint.ts'
+import type { ProjectorParts } from '../../services/projector/fold-log.ts'
 
 export type Difference = {
   uuid: string
@@ -15,7 +17,7 @@ export type Difference = {
 }
 
 /**
- * Folds the log in memory up to the table's checkpoint, and compares it with the table row by row, as both were at
+ * The naive way, as what the product does is held to it: folds the log in memory up to the table's checkpoint, and compares it with the table row by row, as both were at
  * one moment. All fractals are held in memory. Throws `log-replaced` where the checkpoint is not of this log,
  * `undecodable-event`, `log-unavailable`, `database-unavailable`.
  */
@@ -58,7 +60,7 @@ const snapshot = (db: Db) =>
   querying('read the table', () =>
     db.transaction(
       async (tx) => {
-        const [row] = await tx.select().from(checkpoint)
+        const [row] = await tx.select().from(checkpoint).where(eq(checkpoint.projection, liveModel.projection))
         return { position: row ? positionOf(row) : startOfLog, rows: await tx.select().from(fractal) }
       },
       { isolationLevel: 'repeatable read', accessMode: 'read only' },

@@ -1,0 +1,96 @@
+import type { Command } from 'commander'
+import { addOutputOption, type OutputOption } from './output.ts'
+import { inSession, type Session, type Surroundings } from './session.ts'
+
+type Options = OutputOption & { dryRun?: boolean }
+
+/** Differences that are printed; --output json has more. */
+const SHOWN = 20
+
+export function addRebuild(replay: Command, surroundings: Surroundings): void {
+  const rebuild = replay
+    .command('rebuild')
+    .summary('make the table anew from the log')
+    .description(
+      `Folds the whole log into a new table beside the one that is served, says in which rows they differ, and has the new
+one take its place at one instant. Everything goes on meanwhile. May be interrupted at any moment: nothing has changed then.
+The table before is kept until the next rebuild, for replay rollback.`,
+    )
+    .option('--dry-run', 'change nothing: only say in which rows the table differs from the log')
+  addOutputOption(rebuild)
+    .addHelpText(
+      'after',
+      `
+Examples:
+  $ faafo replay rebuild --dry-run
+  $ DATA_DIR=/var/lib/faafo faafo replay rebuild`,
+    )
+    .action((options: Options, self: Command) =>
+      inSession(self, surroundings, (session) => rebuildTable(session, options), { changes: true }),
+    )
+  replay
+    .command('rollback')
+    .summary('put the table before the last rebuild back')
+    .description(
+      'The table and the one before it change places, at one instant, once that one is up to date. A second rollback undoes the first.',
+    )
+    .addHelpText('after', '\nExamples:\n  $ faafo replay rollback')
+    .action((_: unknown, self: Command) => inSession(self, surroundings, rollBackTable, { changes: true }))
+}
+
+async function rebuildTable(session: Session, { dryRun = false, output }: Options): Promise<void> {
+  const { say, print, printJson } = session
+  const rebuilt = await onInstallation(session, async (parts, options) =>
+    (await import('../projector/rebuild.ts')).rebuild(parts, { ...options, takesOver: !dryRun }),
+  )
+  const { seq, fractals, differing, differences } = rebuilt
+  if (output === 'json') await printJson({ took_over: !dryRun, seq, fractals, differing, differences })
+  else if (differences.length > 0) {
+    const { tableOf } = await import('./table.ts')
+    const rows = differences.slice(0, SHOWN).map((one) => [one.uuid, textOf(one)])
+    await print(tableOf(['UUID', 'Difference'], rows))
+  }
+  const found = differing === 0 ? 'no row differed' : `${differing} rows differed`
+  say(
+    dryRun
+      ? `compared with the log's ${seq} events, ${fractals} fractals: ${found}; nothing was changed`
+      : `the table is made anew from the log's ${seq} events, ${fractals} fractals: ${found} before`,
+  )
+}
+
+type Compared = { inTable: object | null; inLog: object | null; columns: string[] }
+
+const textOf = ({ inTable, inLog, columns }: Compared): string => {
+  if (!inTable) return 'missing from the table'
+  return inLog ? `differs in ${columns.join(', ')}` : 'not in the log'
+}
+
+async function rollBackTable(session: Session): Promise<void> {
+  const { seq } = await onInstallation(session, async (parts, options) =>
+    (await import('../projector/rebuild.ts')).rollBack(parts, options),
+  )
+  session.say(`the table before is back, up to date with the log's ${seq} events`)
+}
+
+type Parts = import('../projector/fold-log.ts').ProjectorParts
+type Progress = { seq: number; lastSeq: number }
+
+/** Gives `work` log and tables, and shows how far it has come. */
+async function onInstallation<T>(
+  { env, stderr, signal }: Session,
+  work: (parts: Parts, options: { signal: AbortSignal; onProgress: (progress: Progress) => void }) => Promise<T>,
+): Promise<T> {
+  const { findInstallation, withDatabase, withLog } = await import('./installation.ts')
+  const { createProgressReport } = await import('./progress-report.ts')
+  const installation = await findInstallation(env)
+  const report = createProgressReport(stderr, env.TERM, 'folding')
+  const onProgress = ({ seq, lastSeq }: Progress) =>
+    report.update({ share: seq / lastSeq, over: false, text: `${seq} of ${lastSeq} events` })
+  try {
+    return await withDatabase(installation, 'replay', (db) =>
+      withLog(installation, signal, (parts) => work({ ...parts, db }, { signal, onProgress })),
+    )
+  } finally {
+    report.stop()
+  }
+}

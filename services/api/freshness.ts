@@ -15,7 +15,7 @@ export type Freshness = {
 const WAIT_MS = 1_000
 const POLL_MS = 10
 const HEAD_AGAIN_MS = 250
-/** How long a checkpoint that was read is believed: a rebuild sets it back. */
+/** How long a checkpoint that was read is believed: a log that was replaced sets it back. */
 const BELIEVED_MS = 100
 
 export type FreshnessSources = {

@@ -59,7 +59,7 @@ export const unknown: Task = { status: 'unknown' }
 const deleted: Task = { status: 'deleted' }
 
 export const isFractal = (task: Task): task is Fractal => task.status !== 'unknown' && task.status !== 'deleted'
-const isFinished = (status: Status) => status === 'completed' || status === 'failed' || status === 'cancelled'
+export const isFinished = (status: Status) => status === 'completed' || status === 'failed' || status === 'cancelled'
 
 /** The state after `event`. Pure and total; equal inputs give equal states whatever is delivered twice or late. */
 export function evolve(task: Task, event: RecordedEvent): Task {

@@ -6,7 +6,8 @@ import { createLog, type Log } from '../platform/log.ts'
 import { createLogger, type Logger } from '../platform/logger.ts'
 import { pause } from '../platform/shutdown.ts'
 import { readRuntime } from '../up/data-dir.ts'
-import type { Surroundings } from './session.ts'
+import { createProgressReport, type ProgressReport } from './progress-report.ts'
+import type { Session, Surroundings } from './session.ts'
 
 /** Both URLs throw `invalid-config` where nothing says them. */
 export type Installation = { config: Config; brokerUrl(): string; databaseUrl(): string }
@@ -75,5 +76,25 @@ export async function withDatabase<T>(
     throw new FaafoError('unreachable', `${error.message.split(':')[0]}: ${reason}`, { cause: error })
   } finally {
     await database.close()
+  }
+}
+
+type OperatorParts = LogParts & { db: Db; config: Config; report: ProgressReport; signal: AbortSignal }
+
+/** Gives `act` the log and the tables, and a report on standard error of how far `work` has come. */
+export async function onInstallation<T>(
+  { env, stderr, signal }: Pick<Session, 'env' | 'stderr' | 'signal'>,
+  work: string,
+  act: (parts: OperatorParts) => Promise<T>,
+): Promise<T> {
+  const installation = await findInstallation(env)
+  const report = createProgressReport(stderr, env.TERM, work)
+  const { config } = installation
+  try {
+    return await withDatabase(installation, 'replay', (db) =>
+      withLog(installation, signal, (parts) => act({ ...parts, db, config, report, signal })),
+    )
+  } finally {
+    report.stop()
   }
 }

@@ -1,5 +1,6 @@
 import type { Command } from 'commander'
 import { addOutputOption, type OutputOption } from './output.ts'
+import type { ProgressReport } from './progress-report.ts'
 import { inSession, type Session, type Surroundings } from './session.ts'
 
 type Options = OutputOption & { dryRun?: boolean }
@@ -40,8 +41,13 @@ Examples:
 
 async function rebuildTable(session: Session, { dryRun = false, output }: Options): Promise<void> {
   const { say, print, printJson } = session
-  const rebuilt = await onInstallation(session, async (parts, options) =>
-    (await import('../projector/rebuild.ts')).rebuild(parts, { ...options, takesOver: !dryRun }),
+  const { onInstallation } = await import('./installation.ts')
+  const rebuilt = await onInstallation(session, 'folding', async ({ report, signal, ...parts }) =>
+    (await import('../projector/rebuild.ts')).rebuild(parts, {
+      signal,
+      takesOver: !dryRun,
+      onProgress: folding(report),
+    }),
   )
   const { seq, fractals, differing, differences } = rebuilt
   if (output === 'json') await printJson({ took_over: !dryRun, seq, fractals, differing, differences })
@@ -66,31 +72,14 @@ const textOf = ({ inTable, inLog, columns }: Compared): string => {
 }
 
 async function rollBackTable(session: Session): Promise<void> {
-  const { seq } = await onInstallation(session, async (parts, options) =>
-    (await import('../projector/rebuild.ts')).rollBack(parts, options),
+  const { onInstallation } = await import('./installation.ts')
+  const { seq } = await onInstallation(session, 'folding', async ({ report, signal, ...parts }) =>
+    (await import('../projector/rebuild.ts')).rollBack(parts, { signal, onProgress: folding(report) }),
   )
   session.say(`the table before is back, up to date with the log's ${seq} events`)
 }
 
-type Parts = import('../projector/fold-log.ts').ProjectorParts
-type Progress = { seq: number; lastSeq: number }
-
-/** Gives `work` log and tables, and shows how far it has come. */
-async function onInstallation<T>(
-  { env, stderr, signal }: Session,
-  work: (parts: Parts, options: { signal: AbortSignal; onProgress: (progress: Progress) => void }) => Promise<T>,
-): Promise<T> {
-  const { findInstallation, withDatabase, withLog } = await import('./installation.ts')
-  const { createProgressReport } = await import('./progress-report.ts')
-  const installation = await findInstallation(env)
-  const report = createProgressReport(stderr, env.TERM, 'folding')
-  const onProgress = ({ seq, lastSeq }: Progress) =>
+const folding =
+  (report: ProgressReport) =>
+  ({ seq, lastSeq }: { seq: number; lastSeq: number }) =>
     report.update({ share: seq / lastSeq, over: false, text: `${seq} of ${lastSeq} events` })
-  try {
-    return await withDatabase(installation, 'replay', (db) =>
-      withLog(installation, signal, (parts) => work({ ...parts, db }, { signal, onProgress })),
-    )
-  } finally {
-    report.stop()
-  }
-}

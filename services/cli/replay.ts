@@ -4,6 +4,7 @@ import type { Moment } from '../../events/moment.ts'
 import { addOutputOption, type OutputOption } from './output.ts'
 import { addRebuild } from './replay-rebuild.ts'
 import { addTail, momentArgument } from './replay-tail.ts'
+import { addVerify } from './replay-verify.ts'
 import { inSession, parseUuid, type Session, type Surroundings } from './session.ts'
 
 /** `replay …`: tools of whoever runs the installation; they speak to broker and database. */
@@ -20,6 +21,7 @@ export function addReplay(program: Command, surroundings: Surroundings): void {
 Examples:
   $ faafo replay show 0f5b0d5c-8f5e-4c1e-9f0b-3f1f6f2a7c11
   $ faafo replay tail
+  $ faafo replay verify
   $ faafo replay rebuild`,
     )
   const show = replay
@@ -41,6 +43,7 @@ Examples:
       inSession(self, surroundings, (session) => showHistory(session, parseUuid(uuid), options)),
     )
   addTail(replay, surroundings)
+  addVerify(replay, surroundings)
   addRebuild(replay, surroundings)
 }
 

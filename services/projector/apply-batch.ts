@@ -6,7 +6,7 @@ import { fractalOf } from '../platform/fractal-row.ts'
 import type { LogPosition } from '../platform/log-reader.ts'
 import type { ReadModel } from '../platform/read-model.ts'
 import { checkpoint, fractal } from '../platform/schema.ts'
-import { type Changes, project } from './project.ts'
+import { type Changes, type Observer, project } from './project.ts'
 
 /**
  * Brings a read model from the checkpoint at `previous` to the last of `events`, rows and checkpoint in one transaction,
@@ -19,6 +19,7 @@ export async function applyBatch(
   model: ReadModel,
   previous: LogPosition,
   events: readonly [RecordedEvent, ...RecordedEvent[]],
+  observe?: Observer,
 ): Promise<LogPosition> {
   const last = events.at(-1) ?? events[0]
   const next = { ...previous, seq: last.seq, id: last.id, time: last.recordedAt }
@@ -27,7 +28,7 @@ export async function applyBatch(
     uuids.length === 0
       ? []
       : await querying('read the rows of a batch', () => db.select().from(model.table).where(isAmong(model, uuids)))
-  const changes = project(new Map(rows.map((row) => [row.uuid, fractalOf(row)])), events)
+  const changes = project(new Map(rows.map((row) => [row.uuid, fractalOf(row)])), events, observe)
   const [fenced] = await querying('project events', () =>
     db.execute<{ moved: number }>(batchOf(model, previous, next, changes)),
   )

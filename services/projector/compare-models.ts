@@ -21,7 +21,8 @@ const MOST = 10_000
 
 /**
  * The rows in which the served read model and the one that was built from the log differ, as both stand at one moment,
- * and where they stand: what happened between the two positions may be in one of them only.
+ * and where they stand. Rows of the one that is further which changed since are left out; those that it dropped since
+ * are not.
  */
 export async function compareModels(
   db: Db,
@@ -31,15 +32,24 @@ export async function compareModels(
     sql`(select seq from ${checkpoint} where projection = ${projection})`
   const [answer] = await querying('compare the read models', () =>
     db.execute<{ live: string; next: string; rows: string; found: Found[] }>(sql`
-      with found as (
+      with at as (
+        select ${seqOf(liveModel)} as live, ${seqOf(nextModel)} as next
+      ), found as (
         select uuid, to_jsonb(l) as live, to_jsonb(n) as next, count(*) over () as differing
-          from ${liveModel.table} l full join ${nextModel.table} n using (uuid)
-          where l is distinct from n
+          from ${liveModel.table} l full join ${nextModel.table} n using (uuid) cross join at
+          where l is distinct from n and not coalesce(
+            case
+              when at.next > at.live then n.last_seq > at.live
+              when at.live > at.next then l.last_seq > at.next
+            end,
+            false
+          )
           order by uuid
           limit ${MOST}
       )
-      select ${seqOf(liveModel)} as live, ${seqOf(nextModel)} as next, (select count(*) from ${nextModel.table}) as rows,
-        coalesce((select json_agg(found) from found), '[]'::json) as found`),
+      select at.live, at.next, (select count(*) from ${nextModel.table}) as rows,
+        coalesce((select json_agg(found) from found), '[]'::json) as found
+        from at`),
   )
   const found = answer?.found ?? []
   return {

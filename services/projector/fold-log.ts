@@ -11,6 +11,7 @@ import type { CheckpointRow } from '../platform/schema.ts'
 import { pause } from '../platform/shutdown.ts'
 import { applyBatch } from './apply-batch.ts'
 import { openCheckpoint, positionOf, writeHalted } from './checkpoint.ts'
+import type { Observer } from './project.ts'
 
 export type ProjectorParts = { db: Db; broker: Broker; log: Log; logger: Logger }
 
@@ -28,6 +29,8 @@ export type FoldOptions = {
   /** Hears the checkpoint that it begins at. */
   onOpen?: (row: CheckpointRow) => void
   onProgress?: (position: LogPosition) => void
+  /** Hears of an event more than once where the database was away meanwhile. */
+  observe?: Observer | undefined
 }
 
 /**
@@ -43,6 +46,7 @@ export async function foldLog(
     model = liveModel,
     until = Number.POSITIVE_INFINITY,
     onOpen = () => {},
+    observe,
     onProgress = () => {},
   }: FoldOptions,
 ): Promise<void> {
@@ -68,6 +72,7 @@ export async function foldLog(
         model,
         position,
         batch.filter((event) => event.seq <= until),
+        observe,
       )
       onProgress(position)
       if (signal.aborted || position.seq >= until) return
@@ -102,11 +107,17 @@ async function* paced(batches: AsyncIterator<RecordedEvent[]>, signal: AbortSign
 }
 
 /** Where the database refuses what an event would make of a row, the events before it are applied and that one is named. */
-async function apply(db: Db, model: ReadModel, from: LogPosition, events: RecordedEvent[]): Promise<LogPosition> {
+async function apply(
+  db: Db,
+  model: ReadModel,
+  from: LogPosition,
+  events: RecordedEvent[],
+  observe?: Observer,
+): Promise<LogPosition> {
   const [first, ...others] = events
   if (!first) return from
   try {
-    return await applyBatch(db, model, from, [first, ...others])
+    return await applyBatch(db, model, from, [first, ...others], observe)
   } catch (error) {
     const cause = rootCause(error)
     if (!isRefusal(cause)) throw error
@@ -118,7 +129,7 @@ async function apply(db: Db, model: ReadModel, from: LogPosition, events: Record
     }
   }
   let position = from
-  for (const event of events) position = await apply(db, model, position, [event])
+  for (const event of events) position = await apply(db, model, position, [event], observe)
   return position
 }
 

@@ -8,6 +8,7 @@ import { openCheckpoint, positionOf, readCheckpoint } from './checkpoint.ts'
 import { compareModels, type Difference } from './compare-models.ts'
 import { foldLog, type ProjectorParts } from './fold-log.ts'
 import { beginNext, dropNext, indexNext, putBack, takeOver } from './next-model.ts'
+import type { Observer } from './project.ts'
 
 const TAKE_OVER_AGAIN_MS = 50
 
@@ -25,6 +26,7 @@ type Options = {
   /** Whether the new rows take over; else they are dropped once they have been compared. */
   takesOver: boolean
   onProgress?: (progress: { seq: number; lastSeq: number }) => void
+  observe?: Observer
 }
 
 /**
@@ -36,25 +38,23 @@ type Options = {
  * May be killed at any moment: what is served is untouched until the one transaction, and the next rebuild begins anew.
  * Of two at a time the later one wins. Throws as `foldLog` (`fence-lost`: another rebuild was begun), and `aborted`.
  */
-export async function rebuild(
-  parts: ProjectorParts,
-  { signal, takesOver, onProgress = () => {} }: Options,
-): Promise<Rebuilt> {
+export async function rebuild(parts: ProjectorParts, { takesOver, ...options }: Options): Promise<Rebuilt> {
   const { db, log } = parts
+  const { signal } = options
   await migrateDatabase(db)
   const served = positionOf(await openCheckpoint(db))
   const replaces = (await isOfThisLog(log, served)) ? undefined : served
   await beginNext(db)
   try {
-    await catchUp(parts, nextModel, { signal, onProgress })
+    await catchUp(parts, nextModel, options)
     await indexNext(db)
-    let position = await catchUp(parts, nextModel, { signal, onProgress })
+    let position = await catchUp(parts, nextModel, options)
     const compared = await compare()
     if (!takesOver) await dropNext(db)
     else
       while (!(await takeOver(db, position, replaces))) {
         await pause(TAKE_OVER_AGAIN_MS, signal)
-        position = await catchUp(parts, nextModel, { signal, onProgress })
+        position = await catchUp(parts, nextModel, options)
       }
     return { ...compared, seq: position.seq }
   } catch (error) {
@@ -62,7 +62,7 @@ export async function rebuild(
     throw error
   }
 
-  /** Rows that only one of the two may know yet, since they stand at different events, are no differences. */
+  /** Rows that one of the two dropped already, since they stand at different events, are no differences. */
   async function compare() {
     const { live, next, rows, differing, differences } = await compareModels(db)
     if (replaces || differing === 0 || live === next) return { fractals: rows, differing, differences }
@@ -89,19 +89,16 @@ export async function rebuild(
  * places, so that a second one undoes the first. Throws `not-found` where none is kept, `log-replaced` where it is of
  * another log, and as `foldLog`.
  */
-export async function rollBack(
-  parts: ProjectorParts,
-  { signal, onProgress = () => {} }: Omit<Options, 'takesOver'>,
-): Promise<{ seq: number }> {
+export async function rollBack(parts: ProjectorParts, options: Omit<Options, 'takesOver'>): Promise<{ seq: number }> {
   const { db } = parts
   await migrateDatabase(db)
   if (!(await readCheckpoint(db, previousModel))) {
     throw new FaafoError('not-found', 'cannot roll back: no table from before a rebuild is kept')
   }
   for (;;) {
-    const position = await catchUp(parts, previousModel, { signal, onProgress })
+    const position = await catchUp(parts, previousModel, options)
     if (await putBack(db, position)) return position
-    await pause(TAKE_OVER_AGAIN_MS, signal)
+    await pause(TAKE_OVER_AGAIN_MS, options.signal)
   }
 }
 
@@ -109,11 +106,17 @@ export async function rollBack(
 async function catchUp(
   parts: ProjectorParts,
   model: ReadModel,
-  { signal, onProgress = () => {} }: Omit<Options, 'takesOver'>,
+  { signal, observe, onProgress = () => {} }: Omit<Options, 'takesOver'>,
 ): Promise<LogPosition> {
   const { lastSeq } = await parts.log.head()
   try {
-    await foldLog(parts, { model, signal, until: lastSeq, onProgress: ({ seq }) => onProgress({ seq, lastSeq }) })
+    await foldLog(parts, {
+      model,
+      signal,
+      observe,
+      until: lastSeq,
+      onProgress: ({ seq }) => onProgress({ seq, lastSeq }),
+    })
   } catch (error) {
     if (isFaafoError(error, 'fence-lost')) throw superseded(error)
     throw error

@@ -45,6 +45,13 @@ test('replay and migrate find what runs on the data folder, and work on its log 
           uuid = rows[0]?.uuid ?? ''
         })
 
+        const verified = await run(['replay', 'verify'], env) // the generated log speaks of images that nobody made
+        assert.is(verified.code, 1)
+        assert.is(verified.stderr, 'faafo: found 3 in 9 events, 3 fractals, 3 images\n')
+        assert.match(verified.stdout, new RegExp(`image-missing +\\| ${uuid} \\| .* \\| faafo retry ${uuid}`))
+        const { findings } = JSON.parse((await run(['replay', 'verify', '--output', 'json'], env)).stdout)
+        assert.is(findings.length, 3)
+
         const table = await run(['replay', 'show', uuid], env)
         assert.is(table.code, 0, table.stderr)
         for (const type of ['TaskRequested', 'TaskStarted', 'TaskCompleted']) assert.match(table.stdout, type)
@@ -109,6 +116,7 @@ test('a moment, a type and a uuid that cannot be read are usage errors', async (
   for (const [args, said] of [
     [['replay', 'tail', '--since', 'yesterday'], /expected a cursor such as 42-1f2e3d4c or a time such as 2026/],
     [['replay', 'tail', '--type', 'TaskLost'], /Allowed choices are TaskRequested/],
+    [['replay', 'verify', '--render', 'some'], /expected a whole number, or 'all'/],
     [['replay', 'tail', '--uuid', 'x'], /cannot read 'x' as a uuid/],
     [['replay', 'show', '9c1c3d0e-5b0a-4d55-a1a7-3f6a6f7b2c10', '--as-of', '1-2'], /expected a cursor/],
   ] as const) {

@@ -64,6 +64,10 @@ test('the tutorial works: create, list, show, get, delete; and all of it is ther
         assert.is(history.code, 0, history.stderr)
         for (const type of ['TaskRequested', 'TaskStarted', 'TaskCompleted']) assert.match(history.stdout, type)
 
+        const verified = await faafo(['replay', 'verify', '--render', 'all'], { env: { ...env, DATA_DIR: dataDir } })
+        assert.is(verified.code, 0, verified.stdout)
+        assert.match(verified.stderr, /all is well: \d+ events, \d+ fractals, \d+ images, \d+ pictures drawn again/)
+
         const { code, ms } = await system.stop()
         assert.is(code, 0)
         assert.ok(ms < 10_000, `stopped within 10 s, took ${ms}`)

@@ -1,0 +1,282 @@
+import { and, asc, eq, gt, sql } from 'drizzle-orm'
+import { cursorOf } from '../../events/cursor.ts'
+import { FaafoError, isFaafoError } from '../../events/errors.ts'
+import type { RecordedEvent } from '../../events/events.ts'
+import { objectionTo } from '../../events/legality.ts'
+import type { Task } from '../../events/task.ts'
+import { type Db, querying } from '../platform/database.ts'
+import { fractalOf } from '../platform/fractal-row.ts'
+import { verifyPosition } from '../platform/log-reader.ts'
+import { migrateDatabase } from '../platform/migrate.ts'
+import { liveModel } from '../platform/read-model.ts'
+import { checkpoint, type FractalRow, fractal } from '../platform/schema.ts'
+import { positionOf } from '../projector/checkpoint.ts'
+import type { ProjectorParts } from '../projector/fold-log.ts'
+import { rebuild } from '../projector/rebuild.ts'
+import type { ImageStore } from '../storage/image-store.ts'
+import type { Renderer } from '../worker/rendering.ts'
+
+export type FindingKind =
+  | 'row-differs'
+  | 'row-missing'
+  | 'row-extra'
+  | 'checkpoint-astray'
+  | 'history-illegal'
+  | 'event-unreadable'
+  | 'log-unsound'
+  | 'image-missing'
+  | 'image-damaged'
+  | 'picture-differs'
+
+/** One thing that is not as it has to be. */
+export type Finding = {
+  kind: FindingKind
+  /** The fractal that it is about. */
+  uuid: string | null
+  /** The event that it is about. */
+  cursor: string | null
+  /** What is wrong, as a sentence. */
+  problem: string
+  /** The command that mends it, or what else to do. */
+  remedy: string
+}
+
+export type Verified = {
+  /** Sequence up to which the log was read. */
+  seq: number
+  fractals: number
+  /** Images that were read, and pictures that were drawn again. */
+  images: number
+  drawn: number
+  findings: Finding[]
+}
+
+export type VerifyProgress = { step: 'log' | 'images' | 'pictures'; done: number; total: number }
+
+export type VerifyOptions = {
+  images: Pick<ImageStore, 'get'>
+  render: Renderer
+  /** How many pictures, chosen at random, are drawn again. May be Infinity. */
+  pictures: number
+  signal: AbortSignal
+  onFinding?: (finding: Finding) => void
+  onProgress?: (progress: VerifyProgress) => void
+}
+
+const REBUILD = 'faafo replay rebuild'
+const PAGE = 200
+/** Images that are read at the same time. */
+const AT_ONCE = 4
+
+/**
+ * Proves that the table is the fold of the log, that the log itself is sound, that every image is there and whole, and
+ * that pictures can be drawn again to the same pixels; and tells everything that is not so. Changes nothing. No false
+ * alarm where events come meanwhile. Throws what keeps it from looking: `log-unavailable`, `database-unavailable`,
+ * `storage-unavailable`, `aborted`.
+ */
+export async function verify(
+  parts: ProjectorParts,
+  { images, render, pictures, signal, onFinding = () => {}, onProgress = () => {} }: VerifyOptions,
+): Promise<Verified> {
+  const { db, log, broker } = parts
+  const findings: Finding[] = []
+  const tell = (finding: Finding) => {
+    findings.push(finding)
+    onFinding(finding)
+  }
+
+  await verifyCheckpoint()
+  const { seq, fractals } = await verifyTable()
+  const read = await verifyImages()
+  const drawn = await verifyPictures()
+  return { seq, fractals, images: read, drawn, findings }
+
+  async function verifyCheckpoint(): Promise<void> {
+    await migrateDatabase(db)
+    const newest = sql<string>`(select coalesce(max(last_seq), 0) from ${fractal})`
+    const [row] = await querying('read the checkpoint', () =>
+      db.select({ checkpoint, newest }).from(checkpoint).where(eq(checkpoint.projection, liveModel.projection)),
+    )
+    if (!row) return
+    const position = positionOf(row.checkpoint)
+    const astray = (problem: string, remedy: string) =>
+      tell({ kind: 'checkpoint-astray', uuid: null, cursor: cursorText(position.seq, position.id), problem, remedy })
+    if (Number(row.newest) > position.seq) {
+      astray(`the table holds event ${row.newest}, its checkpoint stands at event ${position.seq}`, REBUILD)
+    }
+    try {
+      await verifyPosition(log, position)
+    } catch (error) {
+      if (!isFaafoError(error, 'log-replaced')) throw error
+      astray(error.message, `put the right store folder of the broker back, or accept this log: ${REBUILD}`)
+    }
+  }
+
+  async function verifyTable(): Promise<{ seq: number; fractals: number }> {
+    const objections = new Map<number, { before: Task; event: RecordedEvent; reason: string }>()
+    const observe = (before: Task, event: RecordedEvent) => {
+      const reason = objectionTo(before, event)
+      if (reason !== null) objections.set(event.seq, { before, event, reason })
+    }
+    try {
+      const { seq, fractals, differences } = await rebuild(parts, {
+        signal,
+        takesOver: false,
+        observe,
+        onProgress: ({ seq, lastSeq }) => onProgress({ step: 'log', done: seq, total: lastSeq }),
+      })
+      for (const { before, event, reason } of objections.values()) await tellObjection(before, event, reason)
+      for (const difference of differences) tell(findingOf(difference))
+      return { seq, fractals }
+    } catch (error) {
+      if (!isFaafoError(error, 'undecodable-event') && !isFaafoError(error, 'log-replaced')) throw error
+      tell(unsound(error))
+      return { seq: Number(error.details.seq), fractals: 0 }
+    }
+  }
+
+  /** The table forgets what was deleted: then the log is asked. */
+  async function tellObjection(before: Task, event: RecordedEvent, reason: string): Promise<void> {
+    const { fractal } = event
+    if (before.status === 'unknown') {
+      const removed = await log.read(broker.names.removed(fractal))
+      if (removed && removed.seq < event.seq) return
+    }
+    tell({
+      kind: 'history-illegal',
+      uuid: fractal,
+      cursor: cursorOf(event),
+      problem: `${event.type} of event ${event.seq} cannot follow: ${reason}`,
+      remedy: `look at faafo replay show ${fractal}; something else than this program wrote to the log`,
+    })
+  }
+
+  async function verifyImages(): Promise<number> {
+    const [counted] = await querying('count the images', () =>
+      db.select({ n: sql<string>`count(*)` }).from(fractal).where(isCompleted),
+    )
+    const total = Number(counted?.n ?? 0)
+    let done = 0
+    const rows = completedRows(db, signal)
+    async function work(): Promise<void> {
+      for (let next = await rows.next(); !next.done; next = await rows.next()) {
+        const kind = await imageFault(next.value)
+        if (kind && (await isStill(next.value))) tell(imageFinding(kind, next.value))
+        onProgress({ step: 'images', done: ++done, total: Math.max(total, done) })
+      }
+    }
+    await Promise.all(Array.from({ length: AT_ONCE }, work))
+    return done
+  }
+
+  async function imageFault({ imageKey }: FractalRow): Promise<'image-missing' | 'image-damaged' | null> {
+    const image = await images.get(imageKey ?? '')
+    if (!image) return 'image-missing'
+    try {
+      for await (const _ of image.body) if (signal.aborted) throw interrupted()
+      return null
+    } catch (error) {
+      if (isFaafoError(error, 'image-damaged')) return 'image-damaged'
+      throw error
+    }
+  }
+
+  /** A row may have been mended or deleted since it was read. */
+  async function isStill({ uuid, imageKey }: FractalRow): Promise<boolean> {
+    const [row] = await querying('read the row again', () => db.select().from(fractal).where(eq(fractal.uuid, uuid)))
+    return row?.imageKey === imageKey
+  }
+
+  async function verifyPictures(): Promise<number> {
+    if (pictures === 0) return 0
+    const chosen = Number.isFinite(pictures) ? someRows(db, pictures) : completedRows(db, signal)
+    let drawn = 0
+    for await (const row of chosen) {
+      const pixels = await drawAgain(row)
+      if (pixels !== row.pixelChecksum && (await isStill(row))) tell(pictureFinding(row, pixels))
+      onProgress({ step: 'pictures', done: ++drawn, total: Number.isFinite(pictures) ? pictures : drawn })
+    }
+    return drawn
+  }
+
+  async function drawAgain(row: FractalRow): Promise<string> {
+    const rendering = await render({ uuid: row.uuid, params: fractalOf(row).params }, signal)
+    try {
+      for await (const _ of rendering.chunks);
+      return rendering.pixelChecksum()
+    } finally {
+      rendering.stop()
+    }
+  }
+}
+
+const isCompleted = eq(fractal.status, 'completed')
+
+/** In the order of creation. May be shared by several readers. */
+async function* completedRows(db: Db, signal: AbortSignal): AsyncGenerator<FractalRow, void, undefined> {
+  for (let after = 0; ; ) {
+    const rows = await querying('read the table', () =>
+      db
+        .select()
+        .from(fractal)
+        .where(and(isCompleted, gt(fractal.firstSeq, after)))
+        .orderBy(asc(fractal.firstSeq))
+        .limit(PAGE),
+    )
+    const last = rows.at(-1)
+    if (!last) return
+    for (const row of rows) {
+      if (signal.aborted) throw interrupted()
+      yield row
+    }
+    after = last.firstSeq
+  }
+}
+
+async function* someRows(db: Db, count: number): AsyncGenerator<FractalRow, void, undefined> {
+  yield* await querying('choose pictures', () =>
+    db.select().from(fractal).where(isCompleted).orderBy(sql`random()`).limit(count),
+  )
+}
+
+const interrupted = () => new FaafoError('aborted', 'cannot go on verifying: it was interrupted')
+
+type Difference = Awaited<ReturnType<typeof rebuild>>['differences'][number]
+
+function findingOf({ uuid, inTable, inLog, columns }: Difference): Finding {
+  const about = { uuid, cursor: null, remedy: REBUILD }
+  if (!inTable) return { ...about, kind: 'row-missing', problem: 'the log has it, the table lacks it' }
+  if (!inLog) return { ...about, kind: 'row-extra', problem: 'the table has it, the log does not know it' }
+  const differing = columns.map((name) => `${name} is ${show(inTable[name])} instead of ${show(inLog[name])}`)
+  return { ...about, kind: 'row-differs', problem: differing.join(', ') }
+}
+
+const show = (value: unknown) => JSON.stringify(value) ?? 'missing'
+
+function unsound(error: FaafoError): Finding {
+  const { seq, eventId } = error.details
+  const isUnreadable = error.code === 'undecodable-event'
+  return {
+    kind: isUnreadable ? 'event-unreadable' : 'log-unsound',
+    uuid: null,
+    cursor: cursorText(Number(seq), typeof eventId === 'string' ? eventId : null),
+    problem: error.message,
+    remedy: isUnreadable
+      ? 'install the newer version of this program that wrote it; the table was not compared'
+      : 'put the right store folder of the broker back; the table was not compared',
+  }
+}
+
+const cursorText = (seq: number, id: string | null) => (id ? cursorOf({ seq, id }) : String(seq))
+
+const imageFinding = (kind: 'image-missing' | 'image-damaged', { uuid, imageKey }: FractalRow): Finding => ({
+  ...{ kind, uuid, cursor: null },
+  problem: `image ${imageKey} ${kind === 'image-missing' ? 'is not in storage' : 'is not what its checksum says'}`,
+  remedy: `faafo retry ${uuid}`,
+})
+
+const pictureFinding = ({ uuid, pixelChecksum, kernelVersion }: FractalRow, drawn: string): Finding => ({
+  ...{ kind: 'picture-differs', uuid, cursor: null },
+  problem: `its pixels were ${pixelChecksum} (kernel ${kernelVersion}), drawn again they are ${drawn}`,
+  remedy: `compare the images of both kernels: one of them is wrong`,
+})

@@ -9,11 +9,11 @@ import { readRuntime } from '../up/data-dir.ts'
 import { createProgressReport, type ProgressReport } from './progress-report.ts'
 import type { Session, Surroundings } from './session.ts'
 
-/** Both URLs throw `invalid-config` where nothing says them. */
-export type Installation = { config: Config; brokerUrl(): string; databaseUrl(): string }
+/** Broker and database throw `invalid-config` where nothing says them; images have a default. */
+export type Installation = { config: Config; brokerUrl(): string; databaseUrl(): string; storageUrl: string }
 
 /**
- * What an operator's command works on: NATS_URL and DATABASE_URL or, where they are not set, what a running
+ * What an operator's command works on: NATS_URL, DATABASE_URL and STORAGE_URL or, where they are not set, what a running
  * `faafo up` recorded in the data folder. Throws `invalid-config`.
  */
 export async function findInstallation(env: Surroundings['env']): Promise<Installation> {
@@ -30,6 +30,7 @@ export async function findInstallation(env: Surroundings['env']): Promise<Instal
     config,
     brokerUrl: () => required('NATS_URL', config.broker.url ?? runtime?.natsUrl),
     databaseUrl: () => required('DATABASE_URL', config.databaseUrl ?? runtime?.databaseUrl),
+    storageUrl: (env.STORAGE_URL ? undefined : runtime?.storageUrl) ?? config.storageUrl,
   }
 }
 
@@ -79,7 +80,7 @@ export async function withDatabase<T>(
   }
 }
 
-type OperatorParts = LogParts & { db: Db; config: Config; report: ProgressReport; signal: AbortSignal }
+type OperatorParts = LogParts & { db: Db; installation: Installation; report: ProgressReport; signal: AbortSignal }
 
 /** Gives `act` the log and the tables, and a report on standard error of how far `work` has come. */
 export async function onInstallation<T>(
@@ -89,10 +90,9 @@ export async function onInstallation<T>(
 ): Promise<T> {
   const installation = await findInstallation(env)
   const report = createProgressReport(stderr, env.TERM, work)
-  const { config } = installation
   try {
     return await withDatabase(installation, 'replay', (db) =>
-      withLog(installation, signal, (parts) => act({ ...parts, db, config, report, signal })),
+      withLog(installation, signal, (parts) => act({ ...parts, db, installation, report, signal })),
     )
   } finally {
     report.stop()

@@ -5,9 +5,7 @@ export type OutputOption = { output: 'table' | 'json' }
 
 export const addOutputOption = (command: Command): Command =>
   command.addOption(
-    new Option('--output <format>', "how results are printed; json is the api's own objects")
-      .choices(['table', 'json'])
-      .default('table'),
+    new Option('--output <format>', 'how results are printed').choices(['table', 'json']).default('table'),
   )
 
 /** What a failed system call says, without its code, its name and the path. */

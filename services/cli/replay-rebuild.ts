@@ -13,9 +13,7 @@ export function addRebuild(replay: Command, surroundings: Surroundings): void {
     .command('rebuild')
     .summary('make the table anew from the log')
     .description(
-      `Folds the whole log into a new table beside the one that is served, says in which rows they differ, and has the new
-one take its place at one instant. Everything goes on meanwhile. May be interrupted at any moment: nothing has changed then.
-The table before is kept until the next rebuild, for replay rollback.`,
+      'Folds the whole log into a new table beside the one that is served, says in which rows they differ, and has the new one take its place at one instant. Everything goes on meanwhile. May be interrupted at any moment: nothing has changed then. The table before is kept until the next rebuild, for replay rollback.',
     )
     .option('--dry-run', 'change nothing: only say in which rows the table differs from the log')
   addOutputOption(rebuild)

@@ -13,9 +13,7 @@ export function addVerify(replay: Command, surroundings: Surroundings): void {
     .command('verify')
     .summary('prove that log, table and images agree')
     .description(
-      `Reads the whole log and every image, and says whatever is not as it has to be, with the command that mends it: rows that
-are not what the log says, images that are missing or damaged, events that cannot be read or cannot follow those before them.
-Changes nothing, and everything goes on meanwhile. Exit code 1 where anything was found.`,
+      'Reads the whole log and every image, and says whatever is not as it has to be, with the command that mends it: rows that are not what the log says, images that are missing or damaged, events that cannot be read or cannot follow those before them. Changes nothing, and everything goes on meanwhile. Exit code 1 where anything was found.',
     )
     .option(
       '--render <n>',
@@ -48,10 +46,10 @@ async function verifyAll(session: Session, { render: pictures, output }: Options
   const { openStore } = await import('../storage/open-store.ts')
   const { createRenderPool } = await import('../worker/render-pool.ts')
   const { availableParallelism } = await import('node:os')
-  const verified = await onInstallation(session, 'verifying', async ({ config, report, signal, ...parts }) => {
+  const verified = await onInstallation(session, 'verifying', async ({ installation, report, signal, ...parts }) => {
     const { broker } = parts
-    const images = openStore(config.storageUrl, { nats: () => broker.nc(), bucketName: broker.names.bucket })
-    const pool = createRenderPool(config.renderThreads ?? availableParallelism())
+    const images = openStore(installation.storageUrl, { nats: () => broker.nc(), bucketName: broker.names.bucket })
+    const pool = createRenderPool(installation.config.renderThreads ?? availableParallelism())
     const onProgress = ({ step, done, total }: VerifyProgress) =>
       report.update({ share: total === 0 ? 1 : done / total, over: false, text: `${done} of ${total} ${what[step]}` })
     try {

@@ -1,5 +1,6 @@
 import type { Command } from 'commander'
 import { addOutputOption, type OutputOption } from './output.ts'
+import { momentArgument } from './replay-tail.ts'
 import { about, inSession, parseUuid, type Session, type Surroundings } from './session.ts'
 
 export function addShow(program: Command, surroundings: Surroundings): void {
@@ -8,7 +9,10 @@ export function addShow(program: Command, surroundings: Surroundings): void {
     .summary('show one fractal')
     .description('Shows what is known of one fractal.')
     .argument('<uuid>')
-    .option('--as-of <moment>', 'as it was at a cursor or a time')
+    .option('--as-of <moment>', 'as it was at a cursor or a time', (text) => {
+      momentArgument(text)
+      return text
+    })
   addOutputOption(command)
     .addHelpText(
       'after',
@@ -26,7 +30,8 @@ Examples:
 type ShowOptions = OutputOption & { asOf?: string }
 
 async function show(session: Session, uuid: string, { output, asOf }: ShowOptions): Promise<void> {
-  const fractal = await about(uuid, session.client.get(uuid, { asOf, signal: session.signal }))
+  const answer = session.client.get(uuid, { asOf, signal: session.signal })
+  const fractal = await (asOf === undefined ? about(uuid, answer) : answer)
   if (output === 'json') await session.printJson(fractal)
   else await session.print((await import('./table.ts')).fractalTable(fractal))
 }

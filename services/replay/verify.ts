@@ -59,12 +59,13 @@ export type VerifyOptions = {
   /** How many pictures, chosen at random, are drawn again. May be Infinity. */
   pictures: number
   signal: AbortSignal
-  onFinding?: (finding: Finding) => void
   onProgress?: (progress: VerifyProgress) => void
 }
 
 const REBUILD = 'faafo replay rebuild'
 const PAGE = 200
+/** Where so many images, or more, are missing, and none is there, somebody looks in the wrong place. */
+const MANY = 3
 /** Images that are read at the same time. */
 const AT_ONCE = 4
 
@@ -76,14 +77,11 @@ const AT_ONCE = 4
  */
 export async function verify(
   parts: ProjectorParts,
-  { images, render, pictures, signal, onFinding = () => {}, onProgress = () => {} }: VerifyOptions,
+  { images, render, pictures, signal, onProgress = () => {} }: VerifyOptions,
 ): Promise<Verified> {
   const { db, log, broker } = parts
   const findings: Finding[] = []
-  const tell = (finding: Finding) => {
-    findings.push(finding)
-    onFinding(finding)
-  }
+  const tell = (finding: Finding) => void findings.push(finding)
 
   await verifyCheckpoint()
   const { seq, fractals } = await verifyTable()
@@ -157,15 +155,18 @@ export async function verify(
     )
     const total = Number(counted?.n ?? 0)
     let done = 0
+    const found: Finding[] = []
     const rows = completedRows(db, signal)
     async function work(): Promise<void> {
       for (let next = await rows.next(); !next.done; next = await rows.next()) {
         const kind = await imageFault(next.value)
-        if (kind && (await isStill(next.value))) tell(imageFinding(kind, next.value))
+        if (kind && (await isStill(next.value))) found.push(imageFinding(kind, next.value))
         onProgress({ step: 'images', done: ++done, total: Math.max(total, done) })
       }
     }
     await Promise.all(Array.from({ length: AT_ONCE }, work))
+    const areAllMissing = done >= MANY && found.filter(({ kind }) => kind === 'image-missing').length === done
+    for (const finding of areAllMissing ? [elsewhere(done)] : found) tell(finding)
     return done
   }
 
@@ -273,6 +274,12 @@ const imageFinding = (kind: 'image-missing' | 'image-damaged', { uuid, imageKey 
   ...{ kind, uuid, cursor: null },
   problem: `image ${imageKey} ${kind === 'image-missing' ? 'is not in storage' : 'is not what its checksum says'}`,
   remedy: `faafo retry ${uuid}`,
+})
+
+const elsewhere = (count: number): Finding => ({
+  ...{ kind: 'image-missing', uuid: null, cursor: null },
+  problem: `none of the ${count} images is in storage`,
+  remedy: 'set STORAGE_URL to that of the workers; where it is, retry every completed fractal',
 })
 
 const pictureFinding = ({ uuid, pixelChecksum, kernelVersion }: FractalRow, drawn: string): Finding => ({

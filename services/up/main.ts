@@ -65,6 +65,7 @@ await runService('up', async () => {
           natsUrl: broker.url,
           databaseUrl: database.url,
           apiUrl,
+          storageUrl: config.storageUrl,
           processes: supervisor.running.flatMap(({ name, pid }) => (pid === undefined ? [] : [{ name, pid }])),
         })
       // One after the other, so that the last one written is the newest.

@@ -176,6 +176,9 @@ test('an image that is gone, one that is damaged, and a picture that cannot be d
         `picture-differs,${other}`,
       ]),
     )
+    await rm(await file(other))
+    const [one, ...others] = (await p.verify({ pictures: 0 })).findings.filter(({ kind }) => kind === 'image-missing')
+    assert.equal([one?.uuid, others.length], [gone, 1]) // one is damaged, so it is the right place
     const remedies = found.findings.filter(({ kind }) => kind.startsWith('image')).map(({ remedy }) => remedy)
     assert.equal(new Set(remedies), new Set([`faafo retry ${gone}`, `faafo retry ${damaged}`]))
   }))

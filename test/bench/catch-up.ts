@@ -1,13 +1,13 @@
 import { spawn } from 'node:child_process'
 import { join } from 'node:path'
 import process from 'node:process'
-import { AckPolicy, connect, DeliverPolicy } from 'nats'
 import postgres from 'postgres'
 import { brokerProgram, withBroker } from '../support/broker.ts'
 import { withPostgres } from '../support/database.ts'
 import { generateLog } from '../support/generated-log.ts'
 import { root } from '../support/system.ts'
 import { until } from '../support/until.ts'
+import { rawReadRate } from './raw-reading.ts'
 import type { Row, Suite } from './row.ts'
 import { brokerVersion } from './system-under-test.ts'
 
@@ -22,32 +22,13 @@ export const catchUp: Suite = {
     await withBroker(async (broker) => {
       await withPostgres(async (database) => {
         await generateLog(broker.url, EVENTS)
-        const reference = { name: 'raw reading, JSON decoded', value: await readRate(broker.url) }
+        const reference = { name: 'raw reading, JSON decoded', value: await rawReadRate(broker.url, EVENTS) }
         const value = await projectionRate(broker.url, database.url)
         rows.push({ name: `catching up ${EVENTS} events (${label})`, value, unit: 'events/s', reference })
       })
     })
     return rows
   },
-}
-
-async function readRate(url: string): Promise<number> {
-  const nc = await connect({ servers: url })
-  const jsm = await nc.jetstreamManager()
-  const startedAt = performance.now()
-  const { name } = await jsm.consumers.add('FRACTAL', {
-    deliver_policy: DeliverPolicy.All,
-    ack_policy: AckPolicy.None,
-    mem_storage: true,
-  })
-  const consumer = await nc.jetstream().consumers.get('FRACTAL', name)
-  let count = 0
-  for await (const message of await consumer.consume({ max_messages: 4_000 })) {
-    message.json()
-    if (++count === EVENTS) break
-  }
-  await nc.close()
-  return EVENTS / ((performance.now() - startedAt) / 1000)
 }
 
 /** From the projector's first commit's checkpoint at 0 to the end of the log; the start of the process apart. */

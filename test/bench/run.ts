@@ -7,6 +7,7 @@ import { catchUp } from './catch-up.ts'
 import { kernel } from './kernel.ts'
 import { latency } from './latency.ts'
 import { post } from './post.ts'
+import { rebuild } from './rebuild.ts'
 import { type Row, ratioOf, type Suite } from './row.ts'
 import { tasks } from './tasks.ts'
 
@@ -16,7 +17,7 @@ import { tasks } from './tasks.ts'
  * Every figure stands beside a reference measured in the same run, because machines differ and drift: quote ratios.
  */
 
-const suites: readonly Suite[] = [kernel, post, latency, tasks, catchUp]
+const suites: readonly Suite[] = [kernel, post, latency, tasks, catchUp, rebuild]
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,

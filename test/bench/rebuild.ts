@@ -1,0 +1,85 @@
+import { spawn } from 'node:child_process'
+import { chmodSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import process from 'node:process'
+import postgres from 'postgres'
+import { brokerProgram, withBroker } from '../support/broker.ts'
+import { withPostgres } from '../support/database.ts'
+import { generateLog } from '../support/generated-log.ts'
+import { launcher } from '../support/system.ts'
+import { withTempDir } from '../support/temp.ts'
+import { rawReadRate } from './raw-reading.ts'
+import type { Row, Suite } from './row.ts'
+import { brokerVersion } from './system-under-test.ts'
+
+const EVENTS = Number(process.env.BENCH_EVENTS ?? 999_999)
+const ROUNDS = 2
+
+/**
+ * `faafo replay rebuild` of a whole log on PostgreSQL, start of the process and comparison included, against reading
+ * the same stream raw, and against a COPY of the same rows into a table with the same indexes.
+ */
+export const rebuild: Suite = {
+  name: 'rebuild',
+  async run() {
+    const rows: Row[] = []
+    const label = `nats-server ${brokerVersion(await brokerProgram())}, PostgreSQL`
+    await withTempDir((dir) =>
+      withBroker((broker) =>
+        withPostgres(async (database) => {
+          chmodSync(dir, 0o777) // PostgreSQL runs as another user where we are root
+          await generateLog(broker.url, EVENTS)
+          const best = { rebuild: 0, read: 0, copy: 0 }
+          let peakMb = 0
+          for (let round = 0; round <= ROUNDS; round++) {
+            const rebuilt = await rebuildOnce(broker.url, database.url)
+            if (round === 0) continue // fills the table that the others are compared with
+            peakMb = Math.max(peakMb, rebuilt.peakMb)
+            best.rebuild = Math.max(best.rebuild, rebuilt.rate)
+            best.read = Math.max(best.read, await rawReadRate(broker.url, EVENTS))
+            best.copy = Math.max(best.copy, await copyRate(database.url, dir))
+          }
+          const name = `rebuilding ${EVENTS} events (${label})`
+          const figure = { name, value: best.rebuild, unit: 'events/s' }
+          rows.push({ ...figure, reference: { name: 'raw reading, JSON decoded', value: best.read } })
+          rows.push({ ...figure, reference: { name: 'COPY of the rows, as events', value: best.copy } })
+          rows.push({ name: 'its peak memory', value: peakMb, unit: 'MB', reference: { name: 'at most', value: 300 } })
+        }),
+      ),
+    )
+    return rows
+  },
+}
+
+async function rebuildOnce(natsUrl: string, databaseUrl: string): Promise<{ rate: number; peakMb: number }> {
+  const startedAt = performance.now()
+  const child = spawn(process.execPath, [launcher, 'replay', 'rebuild'], {
+    env: { PATH: process.env.PATH, NATS_URL: natsUrl, DATABASE_URL: databaseUrl },
+    stdio: ['ignore', 'inherit', 'inherit'],
+  })
+  let peakMb = 0
+  const look = setInterval(() => {
+    const status = readFileSync(join('/proc', String(child.pid), 'status'), 'utf8')
+    peakMb = Math.max(peakMb, Number(/VmHWM:\s+(\d+)/.exec(status)?.[1] ?? 0) / 1024)
+  }, 100)
+  const code = await new Promise((done) => child.once('exit', done))
+  clearInterval(look)
+  if (code !== 0) throw new Error(`the rebuild ended with exit code ${code}`)
+  return { rate: EVENTS / ((performance.now() - startedAt) / 1000), peakMb }
+}
+
+/** By the server itself, from its own disk. */
+async function copyRate(databaseUrl: string, dir: string): Promise<number> {
+  const sql = postgres(databaseUrl, { max: 1, onnotice: () => {} })
+  const file = join(dir, 'rows.copy')
+  try {
+    await sql.unsafe(`copy fractal to '${file}'`)
+    await sql`drop table if exists copied`
+    await sql`create table copied (like fractal including all)`
+    const startedAt = performance.now()
+    await sql.unsafe(`copy copied from '${file}'`)
+    return EVENTS / ((performance.now() - startedAt) / 1000)
+  } finally {
+    await sql.end({ timeout: 1 })
+  }
+}

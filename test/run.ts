@@ -17,7 +17,7 @@ const SERIAL = ['test/flow/', 'deno-compat/']
 /** These take longest: they come first, so that at the end no job is left without work. */
 const SLOW = ['test/projector/', 'test/up/', 'test/worker/', 'test/run.test.ts']
 const SLOW_TIMEOUT_S = 600
-const TIMEOUT_S = 180
+const TIMEOUT_S = 300
 const MEMORY = '/dev/shm'
 const ROOM_BYTES = 4e9
 

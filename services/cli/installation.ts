@@ -1,7 +1,7 @@
 import { FaafoError, isFaafoError } from '../../events/errors.ts'
 import { type Broker, openBroker } from '../platform/broker.ts'
 import { type Config, parseConfig, withoutPassword } from '../platform/config.ts'
-import { type Db, openDatabase } from '../platform/database.ts'
+import { type Db, openDatabase, rootCause } from '../platform/database.ts'
 import { createLog, type Log } from '../platform/log.ts'
 import { createLogger, type Logger } from '../platform/logger.ts'
 import { pause } from '../platform/shutdown.ts'
@@ -61,6 +61,9 @@ export async function withLog<T>(
   }
 }
 
+/** An operator sees for himself how long it takes: the comparison of a large table is one statement. */
+const LONGEST_STATEMENT_MS = 3_600_000
+
 /** Throws `unreachable` where the database is away. */
 export async function withDatabase<T>(
   { databaseUrl }: Installation,
@@ -68,12 +71,15 @@ export async function withDatabase<T>(
   use: (db: Db) => Promise<T>,
 ): Promise<T> {
   const url = databaseUrl()
-  const database = openDatabase(url, { max: 2, name: `faafo ${name}` })
+  const database = openDatabase(url, { max: 2, name: `faafo ${name}`, mostSilenceMs: LONGEST_STATEMENT_MS })
   try {
     return await use(database.db)
   } catch (error) {
-    if (!isFaafoError(error, 'database-unavailable')) throw error
-    const reason = `no database answers at ${withoutPassword(url)}`
+    if (!isFaafoError(error)) throw rootCause(error) // the driver's own quotes the whole statement
+    if (error.code !== 'database-unavailable') throw error
+    const cause = rootCause(error)
+    const answered = cause instanceof Error && 'code' in cause && /^[0-9A-Z]{5}$/.test(String(cause.code))
+    const reason = answered ? cause.message : `no database answers at ${withoutPassword(url)}`
     throw new FaafoError('unreachable', `${error.message.split(':')[0]}: ${reason}`, { cause: error })
   } finally {
     await database.close()

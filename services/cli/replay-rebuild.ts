@@ -40,13 +40,10 @@ Examples:
 async function rebuildTable(session: Session, { dryRun = false, output }: Options): Promise<void> {
   const { say, print, printJson } = session
   const { onInstallation } = await import('./installation.ts')
-  const rebuilt = await onInstallation(session, 'folding', async ({ report, signal, ...parts }) =>
-    (await import('../projector/rebuild.ts')).rebuild(parts, {
-      signal,
-      takesOver: !dryRun,
-      onProgress: folding(report),
-    }),
-  )
+  const rebuilt = await onInstallation(session, 'folding', async ({ report, signal, ...parts }) => {
+    const { compareTable, rebuild } = await import('../projector/rebuild.ts')
+    return (dryRun ? compareTable : rebuild)(parts, { signal, onProgress: folding(report) })
+  })
   const { seq, fractals, differing, differences } = rebuilt
   if (output === 'json') await printJson({ took_over: !dryRun, seq, fractals, differing, differences })
   else if (differences.length > 0) {
@@ -80,4 +77,4 @@ async function rollBackTable(session: Session): Promise<void> {
 const folding =
   (report: ProgressReport) =>
   ({ seq, lastSeq }: { seq: number; lastSeq: number }) =>
-    report.update({ share: seq / lastSeq, over: false, text: `${seq} of ${lastSeq} events` })
+    report.update({ share: lastSeq === 0 ? 1 : seq / lastSeq, over: false, text: `${seq} of ${lastSeq} events` })

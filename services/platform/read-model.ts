@@ -7,24 +7,21 @@ import { fractal, fractalColumns } from './schema.ts'
  */
 export const PROJECTION_VERSION = 1
 
-/** One copy of the read model: its table, and the name under which its checkpoint stands. */
-export type ReadModel = { projection: string; table: typeof fractal }
-
-/** Schemas beside the one that is served. */
-export const NEXT_SCHEMA = 'faafo_next'
-export const PREVIOUS_SCHEMA = 'faafo_previous'
+/** One copy of the read model: its table, the schema that it stands in, and the name of its checkpoint. */
+export type ReadModel = { projection: string; schema: string; table: typeof fractal }
 
 /** The one that is served. */
-export const liveModel: ReadModel = { projection: 'fractal', table: fractal }
+export const liveModel: ReadModel = { projection: 'fractal', schema: 'public', table: fractal }
+
+const beside = (name: string): ReadModel => ({
+  projection: `fractal-${name}`,
+  schema: `faafo_${name}`,
+  table: pgSchema(`faafo_${name}`).table('fractal', fractalColumns()) as unknown as typeof fractal,
+})
 
 /** The one that is being built and is to take over. */
-export const nextModel: ReadModel = {
-  projection: 'fractal-next',
-  table: pgSchema(NEXT_SCHEMA).table('fractal', fractalColumns()) as unknown as typeof fractal,
-}
-
+export const nextModel = beside('next')
+/** One that is built to be compared with the one that is served, and dropped. */
+export const checkModel = beside('check')
 /** The one that was served before: it is kept until the next takes over. */
-export const previousModel: ReadModel = {
-  projection: 'fractal-previous',
-  table: pgSchema(PREVIOUS_SCHEMA).table('fractal', fractalColumns()) as unknown as typeof fractal,
-}
+export const previousModel = beside('previous')

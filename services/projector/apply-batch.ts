@@ -8,6 +8,9 @@ import type { ReadModel } from '../platform/read-model.ts'
 import { checkpoint, fractal } from '../platform/schema.ts'
 import { type Changes, type Observer, project } from './project.ts'
 
+/** A read model, and the epoch of its checkpoint: another one in its place has another. */
+export type Copy = { model: ReadModel; epoch: number }
+
 /**
  * Brings a read model from the checkpoint at `previous` to the last of `events`, rows and checkpoint in one transaction,
  * and clears `halted`. Resolves to the new position.
@@ -16,7 +19,7 @@ import { type Changes, type Observer, project } from './project.ts'
  */
 export async function applyBatch(
   db: Db,
-  model: ReadModel,
+  { model, epoch }: Copy,
   previous: LogPosition,
   events: readonly [RecordedEvent, ...RecordedEvent[]],
   observe?: Observer,
@@ -30,7 +33,7 @@ export async function applyBatch(
       : await querying('read the rows of a batch', () => db.select().from(model.table).where(isAmong(model, uuids)))
   const changes = project(new Map(rows.map((row) => [row.uuid, fractalOf(row)])), events, observe)
   const [fenced] = await querying('project events', () =>
-    db.execute<{ moved: number }>(batchOf(model, previous, next, changes)),
+    db.execute<{ moved: number }>(batchOf({ model, epoch }, previous, next, changes)),
   )
   if (fenced?.moved === 1) return next
   throw new FaafoError('fence-lost', `cannot go on from event ${previous.seq}: the checkpoint is not there`)
@@ -47,14 +50,19 @@ function uuidsOfRows(events: readonly RecordedEvent[]): string[] {
 
 /**
  * Fence, rows and checkpoint in one statement, which is one transaction. Rows that were read before it are still so
- * where the fence holds: only who moves the checkpoint changes rows. A statement of its own, and not a transaction of
+ * where the fence holds: only who moves the checkpoint, or puts another table in place, changes rows. A statement of its own, and not a transaction of
  * several, because the driver ends the process where the server goes away inside `begin` (porsager/postgres#1066).
  */
-const batchOf = (model: ReadModel, previous: LogPosition, next: LogPosition, { upserts, deletes }: Changes): SQL => sql`
+const batchOf = (
+  { model, epoch }: Copy,
+  previous: LogPosition,
+  next: LogPosition,
+  { upserts, deletes }: Changes,
+): SQL => sql`
     with fence as (
       update ${checkpoint}
       set seq = ${next.seq}, event_id = ${next.id}, stream_created = ${next.streamCreated}, time = ${next.time}, halted = null
-      where projection = ${model.projection} and seq = ${previous.seq} and event_id is not distinct from ${previous.id}
+      where projection = ${model.projection} and seq = ${previous.seq} and event_id is not distinct from ${previous.id} and epoch = ${epoch}
       returning 1
     ), upserted as (
       insert into ${model.table} (${names})

@@ -10,11 +10,11 @@ const isOf = ({ projection }: ReadModel) => eq(checkpoint.projection, projection
 export const readCheckpoint = (db: Db, model = liveModel): Promise<CheckpointRow | null> =>
   querying('read the checkpoint', async () => (await db.select().from(checkpoint).where(isOf(model)))[0] ?? null)
 
-/** The checkpoint, made at the start of the log where there is none. Throws `database-unavailable`. */
-export async function openCheckpoint(db: Db, model = liveModel): Promise<CheckpointRow> {
-  const first = { projection: model.projection, seq: 0, time: 0, version: PROJECTION_VERSION }
+/** The checkpoint of the served one, made at the start of the log where there is none. Throws `database-unavailable`. */
+export async function openCheckpoint(db: Db): Promise<CheckpointRow> {
+  const first = { projection: liveModel.projection, seq: 0, time: 0, version: PROJECTION_VERSION }
   await querying('make the checkpoint', () => db.insert(checkpoint).values(first).onConflictDoNothing())
-  const row = await readCheckpoint(db, model)
+  const row = await readCheckpoint(db)
   if (!row) throw new Error('the checkpoint vanished')
   return row
 }
@@ -27,11 +27,11 @@ export const positionOf = (row: CheckpointRow): LogPosition => ({
 })
 
 /** Says in the checkpoint why its projector goes no further, or (null) that it does; elsewhere than at `seq` not. */
-export async function writeHalted(db: Db, seq: number, halted: string | null): Promise<void> {
+export async function writeHalted(db: Db, seq: number, halted: string | null, model = liveModel): Promise<void> {
   await querying('write the checkpoint', () =>
     db
       .update(checkpoint)
       .set({ halted })
-      .where(and(isOf(liveModel), eq(checkpoint.seq, seq))),
+      .where(and(isOf(model), eq(checkpoint.seq, seq))),
   )
 }

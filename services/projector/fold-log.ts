@@ -6,11 +6,11 @@ import type { Log } from '../platform/log.ts'
 import { type LogPosition, readLog, verifyPosition } from '../platform/log-reader.ts'
 import type { Logger } from '../platform/logger.ts'
 import { migrateDatabase } from '../platform/migrate.ts'
-import { liveModel, type ReadModel } from '../platform/read-model.ts'
+import { liveModel, PROJECTION_VERSION } from '../platform/read-model.ts'
 import type { CheckpointRow } from '../platform/schema.ts'
 import { pause } from '../platform/shutdown.ts'
-import { applyBatch } from './apply-batch.ts'
-import { openCheckpoint, positionOf, writeHalted } from './checkpoint.ts'
+import { applyBatch, type Copy } from './apply-batch.ts'
+import { openCheckpoint, positionOf, readCheckpoint, writeHalted } from './checkpoint.ts'
 import type { Observer } from './project.ts'
 
 export type ProjectorParts = { db: Db; broker: Broker; log: Log; logger: Logger }
@@ -24,11 +24,13 @@ const MOST_GATHERING_MS = 100
 export type FoldOptions = {
   signal: AbortSignal
   /** The served one where none is given. */
-  model?: ReadModel
+  copy?: Copy
   until?: number
   /** Hears the checkpoint that it begins at. */
   onOpen?: (row: CheckpointRow) => void
   onProgress?: (position: LogPosition) => void
+  /** Asked at every new position, and at the first where it is the log's end: yes ends it. */
+  isDone?: (position: LogPosition) => Promise<boolean>
   /** Hears of an event more than once where the database was away meanwhile. */
   observe?: Observer | undefined
 }
@@ -43,21 +45,24 @@ export async function foldLog(
   { db, broker, log, logger }: ProjectorParts,
   {
     signal,
-    model = liveModel,
+    copy: asked,
     until = Number.POSITIVE_INFINITY,
     onOpen = () => {},
     observe,
     onProgress = () => {},
+    isDone = async () => false,
   }: FoldOptions,
 ): Promise<void> {
   await migrateDatabase(db)
-  const row = await openCheckpoint(db, model)
+  const row = asked ? await requireCopy(db, asked) : await openLive(db)
+  const copy: Copy = asked ?? { model: liveModel, epoch: row.epoch }
   onOpen(row)
   const head = await verifyPosition(log, positionOf(row))
   let position: LogPosition = { ...positionOf(row), streamCreated: head.created }
   if (position.seq === head.lastSeq) {
-    if (row.halted !== null) await writeHalted(db, position.seq, null)
+    if (row.halted !== null) await writeHalted(db, position.seq, null, copy.model)
     onProgress(position)
+    if (await isDone(position)) return
   }
   if (position.seq >= until) return
   const stop = new AbortController()
@@ -69,19 +74,36 @@ export async function foldLog(
     for await (const batch of paced(batches, signal)) {
       position = await apply(
         db,
-        model,
+        copy,
         position,
         batch.filter((event) => event.seq <= until),
         observe,
       )
       onProgress(position)
-      if (signal.aborted || position.seq >= until) return
+      if (signal.aborted || position.seq >= until || (await isDone(position))) return
     }
   } finally {
     // In this order: its end waits for a batch that is on its way.
     stop.abort()
     await batches.return()
   }
+}
+
+/** Throws `fence-lost` where a newer version of the projection made the served rows: they are not ours to change. */
+async function openLive(db: Db): Promise<CheckpointRow> {
+  const row = await openCheckpoint(db)
+  if (row.version <= PROJECTION_VERSION) return row
+  throw new FaafoError(
+    'fence-lost',
+    `cannot project: version ${row.version} of the projection made the table, this program knows ${PROJECTION_VERSION}`,
+  )
+}
+
+/** Throws `fence-lost` where another copy is in its place. */
+async function requireCopy(db: Db, { model, epoch }: Copy): Promise<CheckpointRow> {
+  const row = await readCheckpoint(db, model)
+  if (row?.epoch === epoch) return row
+  throw new FaafoError('fence-lost', 'cannot go on: another read model is in its place')
 }
 
 /**
@@ -109,7 +131,7 @@ async function* paced(batches: AsyncIterator<RecordedEvent[]>, signal: AbortSign
 /** Where the database refuses what an event would make of a row, the events before it are applied and that one is named. */
 async function apply(
   db: Db,
-  model: ReadModel,
+  copy: Copy,
   from: LogPosition,
   events: RecordedEvent[],
   observe?: Observer,
@@ -117,7 +139,7 @@ async function apply(
   const [first, ...others] = events
   if (!first) return from
   try {
-    return await applyBatch(db, model, from, [first, ...others], observe)
+    return await applyBatch(db, copy, from, [first, ...others], observe)
   } catch (error) {
     const cause = rootCause(error)
     if (!isRefusal(cause)) throw error
@@ -129,7 +151,7 @@ async function apply(
     }
   }
   let position = from
-  for (const event of events) position = await apply(db, model, position, [event], observe)
+  for (const event of events) position = await apply(db, copy, position, [event], observe)
   return position
 }
 

@@ -2,140 +2,230 @@ import { FaafoError, isFaafoError } from '../../events/errors.ts'
 import type { Log } from '../platform/log.ts'
 import { type LogPosition, readLog, startOfLog, verifyPosition } from '../platform/log-reader.ts'
 import { migrateDatabase } from '../platform/migrate.ts'
-import { nextModel, previousModel, type ReadModel } from '../platform/read-model.ts'
+import { checkModel, nextModel, PROJECTION_VERSION, previousModel } from '../platform/read-model.ts'
 import { pause } from '../platform/shutdown.ts'
+import type { Copy } from './apply-batch.ts'
 import { openCheckpoint, positionOf, readCheckpoint } from './checkpoint.ts'
 import { compareModels, type Difference } from './compare-models.ts'
+import { beginCopy, type Change, dropCopy, indexCopy, putBack, takeOver } from './copies.ts'
 import { foldLog, type ProjectorParts } from './fold-log.ts'
-import { beginNext, dropNext, indexNext, putBack, takeOver } from './next-model.ts'
 import type { Observer } from './project.ts'
 
-const TAKE_OVER_AGAIN_MS = 50
+/** First and longest pause after readers kept a table from changing places: they are let through meanwhile. */
+const LOCKED_MS = 1_000
+const LONGEST_LOCKED_MS = 10_000
 
-export type Rebuilt = {
+export type Compared = {
   /** Sequence that the new rows stand at. */
   seq: number
   fractals: number
-  /** How many of the rows that were served were wrong, and the first of them. */
+  /** How many of the rows that are served are wrong, and the first of them. */
   differing: number
   differences: Difference[]
 }
 
 type Options = {
   signal: AbortSignal
-  /** Whether the new rows take over; else they are dropped once they have been compared. */
-  takesOver: boolean
   onProgress?: (progress: { seq: number; lastSeq: number }) => void
-  observe?: Observer
 }
 
 /**
  * Folds the whole log into a new read model beside the one that is served, compares the two, and has the new one take
  * over in one transaction; the one before is kept for `rollBack`. Meanwhile requests are served and events projected as
- * ever, and no reader ever meets a half-built table. Whatever log is there is taken, so this is also the way on after a
- * log was replaced.
+ * ever, and no reader ever meets a half-built table. Where the served one is of another log, one that was replaced or
+ * lost its end, `acceptsLog` says whether that is to be made good so.
  *
  * May be killed at any moment: what is served is untouched until the one transaction, and the next rebuild begins anew.
- * Of two at a time the later one wins. Throws as `foldLog` (`fence-lost`: another rebuild was begun), and `aborted`.
+ * Of two at a time the later one wins. Throws as `foldLog` (`fence-lost`: another rebuild was begun, or a migration
+ * was), `log-replaced` where that is not accepted, `illegal-transition` where a newer program made the table, `aborted`.
  */
-export async function rebuild(parts: ProjectorParts, { takesOver, ...options }: Options): Promise<Rebuilt> {
-  const { db, log } = parts
-  const { signal } = options
-  await migrateDatabase(db)
-  const served = positionOf(await openCheckpoint(db))
-  const replaces = (await isOfThisLog(log, served)) ? undefined : served
-  await beginNext(db)
-  try {
-    await catchUp(parts, nextModel, options)
-    await indexNext(db)
-    let position = await catchUp(parts, nextModel, options)
-    const compared = await compare()
-    if (!takesOver) await dropNext(db)
-    else
-      while (!(await takeOver(db, position, replaces))) {
-        await pause(TAKE_OVER_AGAIN_MS, signal)
-        position = await catchUp(parts, nextModel, options)
-      }
-    return { ...compared, seq: position.seq }
-  } catch (error) {
-    if (!isFaafoError(error, 'fence-lost')) await dropNext(db).catch(() => {}) // the next rebuild does so as well
-    throw error
-  }
+export function rebuild(
+  parts: ProjectorParts,
+  { acceptsLog = true, ...options }: Options & { acceptsLog?: boolean },
+): Promise<Compared> {
+  const { db } = parts
+  return withCopy(parts, nextModel, async (copy, served, version) => {
+    if (version > PROJECTION_VERSION) throw otherVersion('rebuild', version)
+    const replaces = await astray(parts.log, served)
+    if (replaces && !acceptsLog) throw replaces.error
+    await catchUp(parts, copy, options)
+    await indexCopy(db, copy)
+    const { seq } = await catchUp(parts, copy, options)
+    const compared = await compare(parts, copy, replaces !== undefined, options.signal)
+    const last = await changeAtEnd(parts, copy, options, (position) => takeOver(db, copy, position, replaces && served))
+    return { ...compared, seq: Math.max(seq, last) }
+  })
+}
 
-  /** Rows that one of the two dropped already, since they stand at different events, are no differences. */
-  async function compare() {
-    const { live, next, rows, differing, differences } = await compareModels(db)
-    if (replaces || differing === 0 || live === next) return { fractals: rows, differing, differences }
-    const moving = await touchedBetween(Math.min(live, next), Math.max(live, next))
-    const real = differences.filter(({ uuid }) => !moving.has(uuid))
-    return { fractals: rows, differing: differing - (differences.length - real.length), differences: real }
-  }
-
-  /** Fractals that the events after the first and up to the second sequence belong to. */
-  async function touchedBetween(after: number, last: number): Promise<Set<string>> {
-    const touched = new Set<string>()
-    const done = new AbortController()
-    const from = { ...startOfLog, seq: after }
-    for await (const batch of readLog(parts, { from, signal: AbortSignal.any([signal, done.signal]) })) {
-      for (const event of batch) if (event.seq <= last) touched.add(event.fractal)
-      if ((batch.at(-1)?.seq ?? 0) >= last) done.abort()
-    }
-    return touched
-  }
+/**
+ * Folds the whole log into a read model of its own, says in which rows the served one differs, and drops it again.
+ * `observe` hears every event. Throws as `rebuild`, and `illegal-transition` where another version of the projection made
+ * the served rows, so that they may well differ.
+ */
+export function compareTable(
+  parts: ProjectorParts,
+  { observe, ...options }: Options & { observe?: Observer },
+): Promise<Compared> {
+  return withCopy(parts, checkModel, async (copy, served, version) => {
+    if (version !== PROJECTION_VERSION) throw otherVersion('compare', version)
+    const { seq } = await catchUp(parts, copy, options, observe)
+    const isOtherLog = (await astray(parts.log, served)) !== undefined
+    return { ...(await compare(parts, copy, isOtherLog, options.signal)), seq }
+  })
 }
 
 /**
  * Puts the read model that was served before the last rebuild back, once it has been brought up to date; the two change
- * places, so that a second one undoes the first. Throws `not-found` where none is kept, `log-replaced` where it is of
- * another log, and as `foldLog`.
+ * places, so that a second one undoes the first. Throws `not-found` where none is kept,
+ * `illegal-transition` where another version of the projection made it, `log-replaced` where it is of another log, and as `foldLog`.
  */
-export async function rollBack(parts: ProjectorParts, options: Omit<Options, 'takesOver'>): Promise<{ seq: number }> {
+export async function rollBack(parts: ProjectorParts, options: Options): Promise<{ seq: number }> {
   const { db } = parts
   await migrateDatabase(db)
-  if (!(await readCheckpoint(db, previousModel))) {
-    throw new FaafoError('not-found', 'cannot roll back: no table from before a rebuild is kept')
-  }
-  for (;;) {
-    const position = await catchUp(parts, previousModel, options)
-    if (await putBack(db, position)) return position
-    await pause(TAKE_OVER_AGAIN_MS, options.signal)
+  const row = await readCheckpoint(db, previousModel)
+  if (!row) throw new FaafoError('not-found', 'cannot roll back: no table from before a rebuild is kept')
+  if (row.version !== PROJECTION_VERSION) throw otherVersion('roll back', row.version)
+  const served = positionOf(await openCheckpoint(db))
+  const replaces = (await astray(parts.log, served)) && served
+  const copy: Copy = { model: previousModel, epoch: row.epoch }
+  await catchUp(parts, copy, options)
+  return { seq: await changeAtEnd(parts, copy, options, (position) => putBack(db, copy, position, replaces)) }
+}
+
+/** Gives `use` an empty copy, the position that is served and its projection's version; what is left of it is dropped. */
+async function withCopy<T>(
+  parts: ProjectorParts,
+  model: Copy['model'],
+  use: (copy: Copy, served: LogPosition, version: number) => Promise<T>,
+): Promise<T> {
+  const { db } = parts
+  await migrateDatabase(db)
+  const row = await openCheckpoint(db)
+  const copy = await beginCopy(db, model)
+  try {
+    return await use(copy, positionOf(row), row.version)
+  } catch (error) {
+    if (!isFaafoError(error, 'fence-lost')) throw error
+    const reason = `another one was begun meanwhile, or the table was changed (${error.message})`
+    throw new FaafoError('fence-lost', `cannot finish: ${reason}`, { cause: error })
+  } finally {
+    await dropCopy(db, copy).catch(() => {}) // the next one in its place does so as well
   }
 }
 
 /** To the end that the log has now. */
 async function catchUp(
   parts: ProjectorParts,
-  model: ReadModel,
-  { signal, observe, onProgress = () => {} }: Omit<Options, 'takesOver'>,
+  copy: Copy,
+  { signal, onProgress = () => {} }: Options,
+  observe?: Observer,
 ): Promise<LogPosition> {
   const { lastSeq } = await parts.log.head()
-  try {
-    await foldLog(parts, {
-      model,
-      signal,
-      observe,
-      until: lastSeq,
-      onProgress: ({ seq }) => onProgress({ seq, lastSeq }),
-    })
-  } catch (error) {
-    if (isFaafoError(error, 'fence-lost')) throw superseded(error)
-    throw error
-  }
-  if (signal.aborted) throw new FaafoError('aborted', 'cannot go on: it was interrupted; nothing was changed')
-  const row = await readCheckpoint(parts.db, model)
-  if (!row) throw superseded()
-  return positionOf(row)
+  let position = startOfLog
+  await foldLog(parts, {
+    copy,
+    signal,
+    until: lastSeq,
+    observe,
+    onOpen: (row) => {
+      position = positionOf(row)
+    },
+    onProgress: (reached) => {
+      position = reached
+      onProgress({ seq: reached.seq, lastSeq })
+    },
+  })
+  throwIfAborted(signal)
+  return position
 }
 
-async function isOfThisLog(log: Log, position: LogPosition): Promise<boolean> {
+/** Goes on folding, and tries at every new position to change places; resolves to the sequence where it did. */
+async function changeAtEnd(
+  parts: ProjectorParts,
+  copy: Copy,
+  { signal }: Options,
+  change: (position: LogPosition) => Promise<Change>,
+): Promise<number> {
+  let changedAt: number | undefined
+  let lockedMs = LOCKED_MS
+  async function isDone(position: LogPosition): Promise<boolean> {
+    throwIfAborted(signal)
+    const live = await readCheckpoint(parts.db)
+    if (live && live.seq > position.seq && live.seq <= (await parts.log.head()).lastSeq) return false
+    const changed = await change(position)
+    if (changed === 'done') changedAt = position.seq
+    if (changed === 'locked') {
+      parts.logger.warn({ again: `in ${lockedMs / 1000} s` }, 'readers hold the table, it takes over later')
+      await pause(lockedMs, signal)
+      lockedMs = Math.min(2 * lockedMs, LONGEST_LOCKED_MS)
+    }
+    return changed === 'done'
+  }
+  while (changedAt === undefined) {
+    // Without news there is no new position, so that it is opened again.
+    const quiet = new AbortController()
+    const timer = setTimeout(() => quiet.abort(), lockedMs)
+    try {
+      await foldLog(parts, { copy, signal: AbortSignal.any([signal, quiet.signal]), isDone })
+    } finally {
+      clearTimeout(timer)
+    }
+    throwIfAborted(signal)
+  }
+  return changedAt
+}
+
+/** Rows that one of the two dropped already, since they stand at different events, are no differences. */
+async function compare(
+  parts: ProjectorParts,
+  copy: Copy,
+  isOtherLog: boolean,
+  signal: AbortSignal,
+): Promise<Omit<Compared, 'seq'>> {
+  const { live, next, rows, differing, differences } = await compareModels(parts.db, copy, isOtherLog)
+  if (isOtherLog || differing === 0 || live === next) return { fractals: rows, differing, differences }
+  const suspects = new Set(differences.map(({ uuid }) => uuid))
+  const moving = await touchedBetween(parts, Math.min(live, next), Math.max(live, next), suspects, signal)
+  throwIfAborted(signal)
+  const real = differences.filter(({ uuid }) => !moving.has(uuid))
+  return { fractals: rows, differing: differing - (differences.length - real.length), differences: real }
+}
+
+/** Those of the fractals that events after the first and up to the second sequence belong to. */
+async function touchedBetween(
+  parts: ProjectorParts,
+  after: number,
+  last: number,
+  among: ReadonlySet<string>,
+  signal: AbortSignal,
+): Promise<Set<string>> {
+  const touched = new Set<string>()
+  const done = new AbortController()
+  const from = { ...startOfLog, seq: after }
+  for await (const batch of readLog(parts, { from, signal: AbortSignal.any([signal, done.signal]) })) {
+    for (const { seq, fractal } of batch) if (seq <= last && among.has(fractal)) touched.add(fractal)
+    if ((batch.at(-1)?.seq ?? 0) >= last) done.abort()
+  }
+  return touched
+}
+
+/** Why the position is not of this log, where it is not. */
+async function astray(log: Log, position: LogPosition): Promise<{ error: FaafoError } | undefined> {
   try {
     await verifyPosition(log, position)
-    return true
+    return undefined
   } catch (error) {
-    if (isFaafoError(error, 'log-replaced')) return false
+    if (isFaafoError(error, 'log-replaced')) return { error }
     throw error
   }
 }
 
-const superseded = (cause?: unknown) =>
-  new FaafoError('fence-lost', 'cannot finish the rebuild: another one was begun meanwhile', { cause })
+const otherVersion = (action: string, version: number) =>
+  new FaafoError(
+    'illegal-transition',
+    `cannot ${action}: version ${version} of the projection made the table, this program has version ${PROJECTION_VERSION}`,
+  )
+
+function throwIfAborted(signal: AbortSignal): void {
+  if (signal.aborted) throw new FaafoError('aborted', 'cannot go on: it was interrupted; nothing was changed')
+}

@@ -20,30 +20,31 @@ export async function renew(parts: ProjectorParts, signal: AbortSignal): Promise
   while (!signal.aborted) {
     try {
       if (!(await isOld(parts))) return
+      await othersEnd(parts, signal)
+      if (signal.aborted || !(await isOld(parts))) return
       logger.info({ version: PROJECTION_VERSION }, 'making the read model anew for this version')
-      const { seq, fractals, differing } = await rebuild(parts, { signal, takesOver: true })
+      const { seq, fractals, differing } = await rebuild(parts, { signal, acceptsLog: false })
       logger.info({ seq, fractals, differing }, 'the new read model took over')
     } catch (error) {
       if (signal.aborted) return
-      if (isFaafoError(error, 'fence-lost')) await othersEnd(parts, signal)
-      else {
-        logger.warn({ reason: messageOf(rootCause(error)) }, 'cannot make the read model anew yet')
-        await pause(AGAIN_MS, signal)
-      }
+      if (isFaafoError(error, 'fence-lost')) continue // left to whoever has begun another
+      logger.warn({ reason: messageOf(rootCause(error)) }, 'cannot make the read model anew yet')
+      await pause(AGAIN_MS, signal)
     }
   }
 }
 
 const isOld = async ({ db }: ProjectorParts) => ((await readCheckpoint(db))?.version ?? 0) < PROJECTION_VERSION
 
-/** Until what somebody else builds has taken over, is gone, or stands still for long. */
-async function othersEnd(parts: ProjectorParts, signal: AbortSignal): Promise<void> {
-  let seen: number | undefined
+/** Until nobody else builds one, or what somebody builds stands still for long. */
+async function othersEnd({ db }: ProjectorParts, signal: AbortSignal): Promise<void> {
+  let seen: string | undefined
   for (let still = 0; still < LOOKS && !signal.aborted; still++) {
-    await pause(LOOK_MS, signal)
-    const row = await readCheckpoint(parts.db, nextModel).catch(() => null)
+    const row = await readCheckpoint(db, nextModel)
     if (!row) return
-    if (row.seq !== seen) still = 0
-    seen = row.seq
+    const stand = `${row.epoch} ${row.seq}`
+    if (stand !== seen) still = 0
+    seen = stand
+    await pause(LOOK_MS, signal)
   }
 }

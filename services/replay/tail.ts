@@ -4,7 +4,7 @@ import type { EventType, RecordedEvent } from '../../events/events.ts'
 import type { Moment } from '../../events/moment.ts'
 import type { Broker } from '../platform/broker.ts'
 import type { Log } from '../platform/log.ts'
-import { type LogPosition, readLog, startOfLog } from '../platform/log-reader.ts'
+import { type LogPosition, readLog, startOfLog, verifyPosition } from '../platform/log-reader.ts'
 import { lastSeqBy } from '../platform/log-time.ts'
 import type { Logger } from '../platform/logger.ts'
 
@@ -32,6 +32,7 @@ export async function* tailLog(
 ): AsyncGenerator<RecordedEvent, void, undefined> {
   const { lastSeq } = await parts.log.head()
   const from = await positionOf(parts.log, since ?? { seq: Math.max(0, lastSeq - LAST), idPrefix: null })
+  await verifyPosition(parts.log, from)
   if (!follow && from.seq >= lastSeq) return
   const done = new AbortController()
   const batches = readLog(parts, { from, signal: AbortSignal.any([signal, done.signal]) })

@@ -1,6 +1,6 @@
 import { and, asc, eq, gt, sql } from 'drizzle-orm'
 import { cursorOf } from '../../events/cursor.ts'
-import { FaafoError, isFaafoError } from '../../events/errors.ts'
+import { FaafoError, isFaafoError, messageOf } from '../../events/errors.ts'
 import type { RecordedEvent } from '../../events/events.ts'
 import { objectionTo } from '../../events/legality.ts'
 import type { Task } from '../../events/task.ts'
@@ -12,7 +12,7 @@ import { liveModel } from '../platform/read-model.ts'
 import { checkpoint, type FractalRow, fractal } from '../platform/schema.ts'
 import { positionOf } from '../projector/checkpoint.ts'
 import type { ProjectorParts } from '../projector/fold-log.ts'
-import { rebuild } from '../projector/rebuild.ts'
+import { compareTable } from '../projector/rebuild.ts'
 import type { ImageStore } from '../storage/image-store.ts'
 import type { Renderer } from '../worker/rendering.ts'
 
@@ -27,6 +27,7 @@ export type FindingKind =
   | 'image-missing'
   | 'image-damaged'
   | 'picture-differs'
+  | 'unverified'
 
 /** One thing that is not as it has to be. */
 export type Finding = {
@@ -66,6 +67,8 @@ const REBUILD = 'faafo replay rebuild'
 const PAGE = 200
 /** Where so many images, or more, are missing, and none is there, somebody looks in the wrong place. */
 const MANY = 3
+/** Events that are told to be out of place at most. */
+const MOST_OBJECTIONS = 1_000
 /** Images that are read at the same time. */
 const AT_ONCE = 4
 
@@ -85,9 +88,22 @@ export async function verify(
 
   await verifyCheckpoint()
   const { seq, fractals } = await verifyTable()
-  const read = await verifyImages()
-  const drawn = await verifyPictures()
+  const read = await step('the images', verifyImages)
+  const drawn = await step('the pictures', verifyPictures)
   return { seq, fractals, images: read, drawn, findings }
+
+  /** What keeps a step from its end is told: it does not take along what was found before. */
+  async function step(what: string, run: (count: () => number) => Promise<void>): Promise<number> {
+    let done = 0
+    try {
+      await run(() => ++done)
+    } catch (error) {
+      if (signal.aborted) throw error
+      const problem = `${what} could not be looked at to the end: ${messageOf(error)}`
+      tell({ kind: 'unverified', uuid: null, cursor: null, problem, remedy: 'verify again once that is mended' })
+    }
+    return done
+  }
 
   async function verifyCheckpoint(): Promise<void> {
     await migrateDatabase(db)
@@ -105,6 +121,7 @@ export async function verify(
     try {
       await verifyPosition(log, position)
     } catch (error) {
+      if (isFaafoError(error, 'undecodable-event')) return // it is told below
       if (!isFaafoError(error, 'log-replaced')) throw error
       astray(error.message, `put the right store folder of the broker back, or accept this log: ${REBUILD}`)
     }
@@ -114,17 +131,17 @@ export async function verify(
     const objections = new Map<number, { before: Task; event: RecordedEvent; reason: string }>()
     const observe = (before: Task, event: RecordedEvent) => {
       const reason = objectionTo(before, event)
-      if (reason !== null) objections.set(event.seq, { before, event, reason })
+      if (reason !== null && objections.size < MOST_OBJECTIONS) objections.set(event.seq, { before, event, reason })
     }
     try {
-      const { seq, fractals, differences } = await rebuild(parts, {
+      const { seq, fractals, differing, differences } = await compareTable(parts, {
         signal,
-        takesOver: false,
         observe,
         onProgress: ({ seq, lastSeq }) => onProgress({ step: 'log', done: seq, total: lastSeq }),
       })
       for (const { before, event, reason } of objections.values()) await tellObjection(before, event, reason)
       for (const difference of differences) tell(findingOf(difference))
+      if (differing > differences.length) tell(more(differing - differences.length))
       return { seq, fractals }
     } catch (error) {
       if (!isFaafoError(error, 'undecodable-event') && !isFaafoError(error, 'log-replaced')) throw error
@@ -149,7 +166,7 @@ export async function verify(
     })
   }
 
-  async function verifyImages(): Promise<number> {
+  async function verifyImages(count: () => number): Promise<void> {
     const [counted] = await querying('count the images', () =>
       db.select({ n: sql<string>`count(*)` }).from(fractal).where(isCompleted),
     )
@@ -161,13 +178,16 @@ export async function verify(
       for (let next = await rows.next(); !next.done; next = await rows.next()) {
         const kind = await imageFault(next.value)
         if (kind && (await isStill(next.value))) found.push(imageFinding(kind, next.value))
-        onProgress({ step: 'images', done: ++done, total: Math.max(total, done) })
+        done = count()
+        onProgress({ step: 'images', done, total: Math.max(total, done) })
       }
     }
-    await Promise.all(Array.from({ length: AT_ONCE }, work))
-    const areAllMissing = done >= MANY && found.filter(({ kind }) => kind === 'image-missing').length === done
-    for (const finding of areAllMissing ? [elsewhere(done)] : found) tell(finding)
-    return done
+    try {
+      await Promise.all(Array.from({ length: AT_ONCE }, work))
+    } finally {
+      const areAllMissing = done >= MANY && found.filter(({ kind }) => kind === 'image-missing').length === done
+      for (const finding of areAllMissing ? [elsewhere(done)] : found) tell(finding)
+    }
   }
 
   async function imageFault({ imageKey }: FractalRow): Promise<'image-missing' | 'image-damaged' | null> {
@@ -188,16 +208,15 @@ export async function verify(
     return row?.imageKey === imageKey
   }
 
-  async function verifyPictures(): Promise<number> {
-    if (pictures === 0) return 0
+  async function verifyPictures(count: () => number): Promise<void> {
+    if (pictures === 0) return
     const chosen = Number.isFinite(pictures) ? someRows(db, pictures) : completedRows(db, signal)
-    let drawn = 0
     for await (const row of chosen) {
       const pixels = await drawAgain(row)
       if (pixels !== row.pixelChecksum && (await isStill(row))) tell(pictureFinding(row, pixels))
-      onProgress({ step: 'pictures', done: ++drawn, total: Number.isFinite(pictures) ? pictures : drawn })
+      const done = count()
+      onProgress({ step: 'pictures', done, total: Number.isFinite(pictures) ? pictures : done })
     }
-    return drawn
   }
 
   async function drawAgain(row: FractalRow): Promise<string> {
@@ -242,7 +261,7 @@ async function* someRows(db: Db, count: number): AsyncGenerator<FractalRow, void
 
 const interrupted = () => new FaafoError('aborted', 'cannot go on verifying: it was interrupted')
 
-type Difference = Awaited<ReturnType<typeof rebuild>>['differences'][number]
+type Difference = Awaited<ReturnType<typeof compareTable>>['differences'][number]
 
 function findingOf({ uuid, inTable, inLog, columns }: Difference): Finding {
   const about = { uuid, cursor: null, remedy: REBUILD }
@@ -251,6 +270,12 @@ function findingOf({ uuid, inTable, inLog, columns }: Difference): Finding {
   const differing = columns.map((name) => `${name} is ${show(inTable[name])} instead of ${show(inLog[name])}`)
   return { ...about, kind: 'row-differs', problem: differing.join(', ') }
 }
+
+const more = (count: number): Finding => ({
+  ...{ kind: 'row-differs', uuid: null, cursor: null },
+  problem: `${count} rows more differ`,
+  remedy: REBUILD,
+})
 
 const show = (value: unknown) => JSON.stringify(value) ?? 'missing'
 

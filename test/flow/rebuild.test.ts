@@ -26,7 +26,7 @@ test('a rebuild killed at any moment leaves what is served untouched, and the ne
         const random = seededRandom(SEED)
         await generateLog(server.url, EVENTS)
         const signal = new AbortController().signal
-        await rebuild(parts, { signal, takesOver: true })
+        await rebuild(parts, { signal })
 
         const env = { PATH: process.env.PATH ?? '', NATS_URL: server.url, DATABASE_URL: database.url }
         const start = () => {
@@ -47,7 +47,7 @@ test('a rebuild killed at any moment leaves what is served untouched, and the ne
           assert.is((await readCheckpoint(parts.db))?.seq, EVENTS)
         }
         assert.equal((await compareWithLog(parts)).differences, [])
-        assert.is((await rebuild(parts, { signal, takesOver: true })).differing, 0)
+        assert.is((await rebuild(parts, { signal })).differing, 0)
         assert.equal(await compareWithLog(parts), { seq: EVENTS, fractals: EVENTS / 3, differences: [] })
       }),
     ),

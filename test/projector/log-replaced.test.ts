@@ -81,7 +81,7 @@ test('a log that was made anew halts the projector, until a rebuild accepts it',
 
     await p.reconnected()
     const signal = new AbortController().signal
-    assert.is((await rebuild(p.parts, { signal, takesOver: true })).seq, 600)
+    assert.is((await rebuild(p.parts, { signal })).seq, 600)
     assert.is((await p.checkpoint()).halted, null)
     assert.equal(await p.equalsLog(), { seq: 600, fractals: 200 })
     await p.append(requested())

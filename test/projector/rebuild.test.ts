@@ -1,11 +1,14 @@
 import { count, eq, sql } from 'drizzle-orm'
+import postgres from 'postgres'
 import { v4 } from 'uuid'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { isFaafoError } from '../../events/errors.ts'
-import { PROJECTION_VERSION } from '../../services/platform/read-model.ts'
+import type { RecordedEvent } from '../../events/events.ts'
+import { liveModel, PROJECTION_VERSION } from '../../services/platform/read-model.ts'
 import { checkpoint, fractal } from '../../services/platform/schema.ts'
-import { rebuild, rollBack } from '../../services/projector/rebuild.ts'
+import { applyBatch } from '../../services/projector/apply-batch.ts'
+import { compareTable, rebuild, rollBack } from '../../services/projector/rebuild.ts'
 import { withPostgres } from '../support/database.ts'
 import { generateLog } from '../support/generated-log.ts'
 import { until } from '../support/until.ts'
@@ -15,7 +18,7 @@ const withTable = (use: (projection: Projection) => Promise<void>) => withProjec
 const signal = new AbortController().signal
 
 const rebuildNow = (p: Projection, options: Partial<Parameters<typeof rebuild>[1]> = {}) =>
-  rebuild(p.parts, { signal, takesOver: true, ...options })
+  rebuild(p.parts, { signal, ...options })
 
 /** Schemas and tables that a rebuild made. */
 async function remains({ parts: { db } }: Projection): Promise<string[]> {
@@ -37,7 +40,7 @@ test('a table that lies is told from the log row by row, and a rebuild mends it'
     await p.append(requested(changed), requested(lost))
     await p.caughtUp()
     await projector.stop()
-    assert.equal(await rebuildNow(p, { takesOver: false }), { seq: 2, fractals: 2, differing: 0, differences: [] })
+    assert.equal(await compareTable(p.parts, { signal }), { seq: 2, fractals: 2, differing: 0, differences: [] })
 
     const { db } = p.parts
     const [row] = await db.select().from(fractal).where(eq(fractal.uuid, lost))
@@ -45,7 +48,7 @@ test('a table that lies is told from the log row by row, and a rebuild mends it'
     await db.update(fractal).set({ width: 1, errorCode: 'x' }).where(eq(fractal.uuid, changed))
     await db.delete(fractal).where(eq(fractal.uuid, lost))
     await db.insert(fractal).values({ ...row, uuid: invented })
-    const dry = await rebuildNow(p, { takesOver: false })
+    const dry = await compareTable(p.parts, { signal })
     assert.is(dry.differing, 3)
     assert.equal(
       new Map(dry.differences.map((d) => [d.uuid, [d.inTable !== null, d.inLog !== null, ...d.columns.sort()]])),
@@ -162,6 +165,91 @@ test('a rollback puts the table before back, up to date; a second one undoes it'
     await p.append(requested())
     await p.caughtUp()
     assert.equal(await p.equalsLog(), { seq: 601, fractals: 201 })
+  }))
+
+test('a batch that began before another table took over is not written to it, though it stands at the same event', () =>
+  withTable(async (p) => {
+    const { db } = p.parts
+    const uuid = v4()
+    const projector = p.start()
+    await p.append(requested(uuid))
+    await p.caughtUp()
+    await projector.stop()
+    const { epoch, seq, eventId, streamCreated, time } = await p.checkpoint()
+    await rebuildNow(p)
+    await p.append({ type: 'TaskCancelled', fractal: uuid, data: { generation: 1, reason: 'asked for' } })
+    const event = (await p.parts.log.at(2)) as RecordedEvent
+    const from = { seq, id: eventId, streamCreated, time }
+    const late = await applyBatch(db, { model: liveModel, epoch }, from, [event]).catch((error) => error)
+    assert.ok(isFaafoError(late, 'fence-lost'), String(late))
+    assert.is((await p.checkpoint()).seq, 1)
+  }))
+
+test('a table that a migration changed meanwhile is not replaced by one that lacks the change', () =>
+  withTable(async (p) => {
+    const { db } = p.parts
+    await generateLog(p.server.url, 300)
+    await rebuildNow(p)
+    let altered: Promise<unknown> | undefined
+    const error = await rebuildNow(p, {
+      onProgress: () => {
+        altered ??= db.execute(sql`alter table fractal add column extra text`).then(() => {})
+      },
+    }).catch((error) => error)
+    await altered
+    assert.ok(isFaafoError(error, 'fence-lost'), String(error))
+    assert.match(error.message, /the table was changed/)
+    assert.equal(await remains(p), ['faafo_previous.fractal', 'fractal', 'fractal-previous'])
+    await rebuildNow(p) // the next one has the column
+    const back = await db.execute(sql`select extra from fractal limit 1`)
+    assert.is(back.length, 1)
+  }))
+
+test('a long reader keeps nobody waiting: the new table takes over when it is gone', () =>
+  withTable(async (p) => {
+    const { db } = p.parts
+    await generateLog(p.server.url, 300)
+    await rebuildNow(p)
+    const reader = postgres(p.database.url, { max: 1, onnotice: () => {} })
+    try {
+      await reader`begin`
+      await reader`select count(*) from fractal`
+      let done = false
+      const rebuilding = rebuildNow(p).finally(() => {
+        done = true
+      })
+      const longest = { ms: 0 }
+      for (const until = Date.now() + 3_000; Date.now() < until; ) {
+        const startedAt = Date.now()
+        await db.select({ n: count() }).from(fractal)
+        longest.ms = Math.max(longest.ms, Date.now() - startedAt)
+      }
+      assert.is(done, false)
+      await reader`commit`
+      await rebuilding
+      assert.is((await p.checkpoint()).epoch, 2)
+      console.log(`longest read ${longest.ms} ms`)
+    } finally {
+      await reader.end()
+    }
+  }))
+
+test('a table of a newer version of the projection is left alone', () =>
+  withTable(async (p) => {
+    const { db } = p.parts
+    const before = p.start()
+    await generateLog(p.server.url, 300)
+    await p.caughtUp()
+    await before.stop()
+    await db.update(checkpoint).set({ version: PROJECTION_VERSION + 1 })
+    await p.append(requested())
+    const projector = p.start()
+    await until(() => projector.said('standing by', /version 2 of the projection/), { what: 'it says why' })
+    assert.is((await p.checkpoint()).seq, 300)
+    for (const act of [rebuildNow, (q: Projection) => compareTable(q.parts, { signal })]) {
+      const error = await act(p).catch((error) => error)
+      assert.ok(isFaafoError(error, 'illegal-transition'), String(error))
+    }
   }))
 
 test('rows of an older version of the projection are served until a projector has made them anew', () =>

@@ -143,7 +143,7 @@ test('rows that were changed, lost or invented are named, with what is wrong; th
     const difference = found.findings.find(({ kind }) => kind === 'row-differs')
     assert.is(difference?.problem, 'width is 65 instead of 64, status is "failed" instead of "completed"')
     for (const { remedy } of found.findings) assert.is(remedy, 'faafo replay rebuild')
-    await rebuild(p.parts, { signal, takesOver: true })
+    await rebuild(p.parts, { signal })
     assert.equal((await p.verify()).findings, [])
   }))
 
@@ -197,7 +197,7 @@ test('a checkpoint that was moved is found', () =>
     const [finding] = (await p.verify()).findings
     assert.is(finding?.kind, 'checkpoint-astray')
     assert.match(finding?.problem ?? '', /its end was lost/)
-    await rebuild(p.parts, { signal, takesOver: true })
+    await rebuild(p.parts, { signal })
     assert.equal((await p.verify()).findings, [])
   }))
 

@@ -1,0 +1,199 @@
+import { sql } from 'drizzle-orm'
+import { FaafoError, messageOf } from '../../events/errors.ts'
+import { type Db, querying, rootCause } from '../platform/database.ts'
+import type { LogPosition } from '../platform/log-reader.ts'
+import { liveModel, PROJECTION_VERSION, previousModel, type ReadModel } from '../platform/read-model.ts'
+import type { Copy } from './apply-batch.ts'
+
+/*
+ * Read models beside the one that is served: each is a table of the same name in a schema of its own, with a checkpoint
+ * of its own. One takes over by changing places, names of indexes included, so that later migrations find what they
+ * expect. Each step is one statement, which is one transaction, and holds for the copy that it is asked for only: who
+ * begins another in its place gives it another epoch.
+ */
+
+/** Any number that only we take: the lock under which copies are begun, one at a time. */
+const BEGIN_LOCK = 4_202_116_714
+
+/** How long readers may keep a table from changing places, and later ones wait behind: less than a read may take. */
+const LOCK_MS = 300
+
+/** SQLSTATEs of our own, of a class that PostgreSQL leaves to others. */
+const BEHIND = 'FA001'
+const LOST = 'FA002'
+const SHAPE = 'FA003'
+const LOCK_NOT_AVAILABLE = '55P03'
+/** Undefined table or schema, or rows of two tables that have different columns. */
+const CHANGED = /^(42P01|3F000|42804)$/
+
+const LIVE = `${liveModel.schema}.fractal`
+const tableOf = ({ schema }: ReadModel) => `${schema}.fractal`
+
+/** Makes an empty copy at the start of the log, in place of any that was begun before. Without indexes but its key. */
+export async function beginCopy(db: Db, model: ReadModel): Promise<Copy> {
+  const epoch = Math.floor(Math.random() * 2 ** 31)
+  await run(db, 'begin a new read model', [
+    `perform pg_advisory_xact_lock(${BEGIN_LOCK})`,
+    `drop schema if exists ${model.schema} cascade`,
+    `create schema ${model.schema}`,
+    `create table ${tableOf(model)} (like ${LIVE} including defaults)`,
+    `delete from projection_checkpoint where projection = '${model.projection}'`,
+    `insert into projection_checkpoint (projection, seq, time, version, epoch)
+       values ('${model.projection}', 0, 0, ${PROJECTION_VERSION}, ${epoch})`,
+    `for found in
+       select conname, pg_get_constraintdef(oid) as definition from pg_constraint
+         where conrelid = '${LIVE}'::regclass and contype = 'p'
+     loop
+       execute format('alter table ${tableOf(model)} add constraint %I %s', found.conname, found.definition);
+     end loop`,
+  ])
+  return { model, epoch }
+}
+
+/** Makes the indexes that the served one has, one after the other: quicker once the rows are there. */
+export async function indexCopy(db: Db, copy: Copy): Promise<void> {
+  const { model } = copy
+  const missing = await querying('look at the indexes', () =>
+    db.execute<{ definition: string }>(sql`
+      select indexdef as definition from pg_indexes i
+        where schemaname = ${liveModel.schema} and tablename = 'fractal' and not exists (
+          select from pg_indexes n
+            where n.schemaname = ${model.schema} and n.tablename = 'fractal' and n.indexname = i.indexname)`),
+  )
+  const action = 'make the indexes of the new read model'
+  for (const { definition } of missing) {
+    await run(db, action, [isThere(copy), definition.replace(` ON ${LIVE} `, ` ON ${tableOf(model)} `)])
+  }
+  await run(db, action, [isThere(copy), `analyze ${tableOf(model)}`])
+}
+
+/** Drops it, where it is still there. */
+export const dropCopy = (db: Db, { model, epoch }: Copy): Promise<void> =>
+  run(db, 'drop the new read model', [
+    `if exists (
+       select from projection_checkpoint where projection = '${model.projection}' and epoch = ${epoch} for update
+     ) then
+       drop schema if exists ${model.schema} cascade;
+       delete from projection_checkpoint where projection = '${model.projection}';
+     end if`,
+  ])
+
+/**
+ * What came of a try to put another table in place. `behind`: the served one is further, and is not to go back.
+ * `locked`: readers did not let go of it.
+ */
+export type Change = 'done' | 'behind' | 'locked'
+
+/**
+ * Puts a copy that stands at `position` in the place of the served one, which is kept for a rollback. With `replaces`,
+ * the position of a served one that this log cannot follow, that it is further is no obstacle.
+ * Throws `fence-lost` where the copy is another by now, the served one was changed meanwhile, or a migration was.
+ */
+export const takeOver = (db: Db, copy: Copy, position: LogPosition, replaces?: LogPosition): Promise<Change> =>
+  changePlaces(db, copy, position, replaces, [
+    `drop schema if exists ${previousModel.schema} cascade`,
+    `create schema ${previousModel.schema}`,
+    `alter table ${LIVE} set schema ${previousModel.schema}`,
+    `alter table ${tableOf(copy.model)} set schema ${liveModel.schema}`,
+    `drop schema ${copy.model.schema}`,
+    `delete from projection_checkpoint where projection = '${previousModel.projection}'`,
+    rename(liveModel.projection, previousModel.projection),
+    rename(copy.model.projection, liveModel.projection, 'live.epoch + 1'),
+  ])
+
+const SWAP = 'faafo_swap'
+
+/** Has the one that was served before and the served one change places. Resolves and throws as `takeOver`. */
+export const putBack = (db: Db, copy: Copy, position: LogPosition, replaces?: LogPosition): Promise<Change> =>
+  changePlaces(db, copy, position, replaces, [
+    `create schema ${SWAP}`,
+    `alter table ${tableOf(copy.model)} set schema ${SWAP}`,
+    `alter table ${LIVE} set schema ${copy.model.schema}`,
+    `alter table ${SWAP}.fractal set schema ${liveModel.schema}`,
+    `drop schema ${SWAP}`,
+    rename(liveModel.projection, SWAP),
+    rename(copy.model.projection, liveModel.projection, 'live.epoch + 1'),
+    rename(SWAP, copy.model.projection),
+  ])
+
+/** The tables are locked before the checkpoints, which is the order in which a projector takes them. */
+async function changePlaces(
+  db: Db,
+  { model, epoch }: Copy,
+  { seq, id }: LogPosition,
+  replaces: LogPosition | undefined,
+  statements: string[],
+): Promise<Change> {
+  const isFurther = replaces
+    ? `live.seq <> ${replaces.seq} or live.event_id is distinct from ${literal(replaces.id)}`
+    : `live.seq > ${seq}`
+  try {
+    await run(db, 'put another read model in place', [
+      `perform set_config('lock_timeout', '${LOCK_MS}', true)`,
+      `lock table ${LIVE} in access exclusive mode`,
+      `lock table ${tableOf(model)} in access exclusive mode`,
+      `select * into live from projection_checkpoint where projection = '${liveModel.projection}' for update`,
+      `select * into other from projection_checkpoint where projection = '${model.projection}' for update`,
+      `if other.epoch is distinct from ${epoch} or other.seq is distinct from ${seq}
+           or other.event_id is distinct from ${literal(id)} then
+         raise exception 'another was begun meanwhile' using errcode = '${LOST}';
+       end if`,
+      `if ${isFurther} then
+         raise exception 'the one that is served was changed meanwhile' using errcode = '${replaces ? LOST : BEHIND}';
+       end if`,
+      `if (${columnsOf(LIVE)}) is distinct from (${columnsOf(tableOf(model))})
+           or (${indexesOf(liveModel)}) is distinct from (${indexesOf(model)}) then
+         raise exception 'its columns or indexes are not those of the table that is served' using errcode = '${SHAPE}';
+       end if`,
+      ...statements,
+    ])
+    return 'done'
+  } catch (error) {
+    const code = sqlStateOf(error)
+    if (code === BEHIND) return 'behind'
+    if (code === LOCK_NOT_AVAILABLE) return 'locked'
+    throw error
+  }
+}
+
+const columnsOf = (table: string) =>
+  `select array_agg(row(attname, atttypid, atttypmod, attnotnull)::text order by attname)
+     from pg_attribute where attrelid = '${table}'::regclass and attnum > 0 and not attisdropped`
+const indexesOf = ({ schema }: ReadModel) =>
+  `select array_agg(replace(indexdef, ' ON ${schema}.', ' ON ') order by indexname)
+     from pg_indexes where schemaname = '${schema}' and tablename = 'fractal'`
+
+function run(db: Db, action: string, statements: string[]): Promise<void> {
+  const body = statements.map((statement) => `  ${statement};`).join('\n')
+  const block = `do $faafo$\ndeclare\n  found record;\n  live record;\n  other record;\nbegin\n${body}\nend\n$faafo$`
+  return onCopy(action, async () => void (await db.execute(sql.raw(block))))
+}
+
+/** Runs a query on a copy. Throws `fence-lost` where that is not there any more, or the table of either was changed. */
+export async function onCopy<T>(action: string, query: () => Promise<T>): Promise<T> {
+  try {
+    return await querying(action, query)
+  } catch (error) {
+    const code = sqlStateOf(error)
+    const isLost = code === LOST || code === SHAPE || (typeof code === 'string' && CHANGED.test(code))
+    if (!isLost) throw error
+    throw new FaafoError('fence-lost', `cannot ${action}: ${messageOf(rootCause(error))}`, { cause: rootCause(error) })
+  }
+}
+
+const isThere = ({ model, epoch }: Copy) =>
+  `if not exists (
+     select from projection_checkpoint where projection = '${model.projection}' and epoch = ${epoch} for share
+   ) then
+     raise exception 'another was begun meanwhile' using errcode = '${LOST}';
+   end if`
+
+const rename = (from: string, to: string, epoch = 'epoch') =>
+  `update projection_checkpoint set projection = '${to}', epoch = ${epoch} where projection = '${from}'`
+
+const literal = (text: string | null) => (text === null ? 'null' : `'${text.replaceAll("'", "''")}'`)
+
+const sqlStateOf = (error: unknown): unknown => {
+  const cause = rootCause(error)
+  return cause instanceof Error && 'code' in cause ? cause.code : undefined
+}

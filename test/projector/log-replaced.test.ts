@@ -2,7 +2,8 @@ import { cp, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { rebuild } from '../../services/projector/rebuild.ts'
+import { isFaafoError } from '../../events/errors.ts'
+import { rebuild, rollBack } from '../../services/projector/rebuild.ts'
 import { withPostgres } from '../support/database.ts'
 import { generateLog } from '../support/generated-log.ts'
 import { until } from '../support/until.ts'
@@ -88,6 +89,31 @@ test('a log that was made anew halts the projector, until a rebuild accepts it',
     await p.caughtUp()
     assert.ok(projector.said('projecting again'))
     assert.is((await p.equalsLog()).seq, 601)
+  })
+})
+
+test('a log that was accepted by mistake: the right one and the table before can be put back', async () => {
+  await withProjection(withPostgres, async (p) => {
+    const signal = new AbortController().signal
+    const [store, right] = [join(p.server.storeDir, 'jetstream'), join(p.server.storeDir, 'right')]
+    await generateLog(p.server.url, 300)
+    await rebuild(p.parts, { signal })
+    await p.server.stop()
+    await rename(store, right)
+    await p.server.restart()
+    await generateLog(p.server.url, 600)
+    await p.reconnected()
+    const refused = await rebuild(p.parts, { signal, acceptsLog: false }).catch((error) => error)
+    assert.ok(isFaafoError(refused, 'log-replaced'), String(refused))
+    assert.is((await rebuild(p.parts, { signal })).seq, 600)
+
+    await p.server.stop()
+    await rm(store, { recursive: true })
+    await rename(right, store)
+    await p.server.restart()
+    await p.reconnected()
+    assert.is((await rollBack(p.parts, { signal })).seq, 300)
+    assert.equal(await p.equalsLog(), { seq: 300, fractals: 100 })
   })
 })
 

@@ -1,5 +1,6 @@
 import { type Command, CommanderError, InvalidArgumentError } from 'commander'
-import type { Finding, VerifyProgress } from '../replay/verify.ts'
+import type { Finding } from '../replay/findings.ts'
+import type { VerifyProgress } from '../replay/verify.ts'
 import { addOutputOption, type OutputOption } from './output.ts'
 import { inSession, type Session, type Surroundings } from './session.ts'
 

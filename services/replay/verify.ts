@@ -15,32 +15,17 @@ import type { ProjectorParts } from '../projector/fold-log.ts'
 import { compareTable } from '../projector/rebuild.ts'
 import type { ImageStore } from '../storage/image-store.ts'
 import type { Renderer } from '../worker/rendering.ts'
-
-export type FindingKind =
-  | 'row-differs'
-  | 'row-missing'
-  | 'row-extra'
-  | 'checkpoint-astray'
-  | 'history-illegal'
-  | 'event-unreadable'
-  | 'log-unsound'
-  | 'image-missing'
-  | 'image-damaged'
-  | 'picture-differs'
-  | 'unverified'
-
-/** One thing that is not as it has to be. */
-export type Finding = {
-  kind: FindingKind
-  /** The fractal that it is about. */
-  uuid: string | null
-  /** The event that it is about. */
-  cursor: string | null
-  /** What is wrong, as a sentence. */
-  problem: string
-  /** The command that mends it, or what else to do. */
-  remedy: string
-}
+import {
+  cursorText,
+  elsewhere,
+  type Finding,
+  findingOf,
+  imageFinding,
+  more,
+  pictureFinding,
+  REBUILD,
+  unsound,
+} from './findings.ts'
 
 export type Verified = {
   /** Sequence up to which the log was read. */
@@ -63,7 +48,6 @@ export type VerifyOptions = {
   onProgress?: (progress: VerifyProgress) => void
 }
 
-const REBUILD = 'faafo replay rebuild'
 const PAGE = 200
 /** Where so many images, or more, are missing, and none is there, somebody looks in the wrong place. */
 const MANY = 3
@@ -260,55 +244,3 @@ async function* someRows(db: Db, count: number): AsyncGenerator<FractalRow, void
 }
 
 const interrupted = () => new FaafoError('aborted', 'cannot go on verifying: it was interrupted')
-
-type Difference = Awaited<ReturnType<typeof compareTable>>['differences'][number]
-
-function findingOf({ uuid, inTable, inLog, columns }: Difference): Finding {
-  const about = { uuid, cursor: null, remedy: REBUILD }
-  if (!inTable) return { ...about, kind: 'row-missing', problem: 'the log has it, the table lacks it' }
-  if (!inLog) return { ...about, kind: 'row-extra', problem: 'the table has it, the log does not know it' }
-  const differing = columns.map((name) => `${name} is ${show(inTable[name])} instead of ${show(inLog[name])}`)
-  return { ...about, kind: 'row-differs', problem: differing.join(', ') }
-}
-
-const more = (count: number): Finding => ({
-  ...{ kind: 'row-differs', uuid: null, cursor: null },
-  problem: `${count} rows more differ`,
-  remedy: REBUILD,
-})
-
-const show = (value: unknown) => JSON.stringify(value) ?? 'missing'
-
-function unsound(error: FaafoError): Finding {
-  const { seq, eventId } = error.details
-  const isUnreadable = error.code === 'undecodable-event'
-  return {
-    kind: isUnreadable ? 'event-unreadable' : 'log-unsound',
-    uuid: null,
-    cursor: cursorText(Number(seq), typeof eventId === 'string' ? eventId : null),
-    problem: error.message,
-    remedy: isUnreadable
-      ? 'install the newer version of this program that wrote it; the table was not compared'
-      : 'put the right store folder of the broker back; the table was not compared',
-  }
-}
-
-const cursorText = (seq: number, id: string | null) => (id ? cursorOf({ seq, id }) : String(seq))
-
-const imageFinding = (kind: 'image-missing' | 'image-damaged', { uuid, imageKey }: FractalRow): Finding => ({
-  ...{ kind, uuid, cursor: null },
-  problem: `image ${imageKey} ${kind === 'image-missing' ? 'is not in storage' : 'is not what its checksum says'}`,
-  remedy: `faafo retry ${uuid}`,
-})
-
-const elsewhere = (count: number): Finding => ({
-  ...{ kind: 'image-missing', uuid: null, cursor: null },
-  problem: `none of the ${count} images is in storage`,
-  remedy: 'set STORAGE_URL to that of the workers; where it is, retry every completed fractal',
-})
-
-const pictureFinding = ({ uuid, pixelChecksum, kernelVersion }: FractalRow, drawn: string): Finding => ({
-  ...{ kind: 'picture-differs', uuid, cursor: null },
-  problem: `its pixels were ${pixelChecksum} (kernel ${kernelVersion}), drawn again they are ${drawn}`,
-  remedy: `compare the images of both kernels: one of them is wrong`,
-})

@@ -14,3 +14,12 @@ export async function lastSeqBy(log: Pick<Log, 'at' | 'head'>, time: number): Pr
   }
   return last
 }
+
+/**
+ * Unix milliseconds of when the broker stored a message, from its text (RFC 3339 in UTC, nanoseconds). Rounded as the
+ * client library rounds what a consumer is told, nanoseconds in a double, so that either way an event has one time.
+ */
+export function storedAtOf(timestamp: string): number {
+  const [, seconds = '', fraction = ''] = /^([^.Z]+)(?:\.(\d+))?Z$/.exec(timestamp) ?? []
+  return Math.floor((Date.parse(`${seconds}Z`) * 1e6 + Number(fraction.padEnd(9, '0'))) / 1e6)
+}

@@ -4,6 +4,7 @@ import { FaafoError, isFaafoError, messageOf } from '../../events/errors.ts'
 import type { FractalEvent, RecordedEvent } from '../../events/events.ts'
 import { fold, type Task } from '../../events/task.ts'
 import type { Broker } from './broker.ts'
+import { storedAtOf } from './log-time.ts'
 import { pause } from './shutdown.ts'
 
 /**
@@ -201,5 +202,5 @@ async function within<T>(ms: number, work: Promise<T>): Promise<T> {
 const recorded = (message: StoredMsg): RecordedEvent =>
   decode(
     { header: (name) => message.header.get(name), body: message.string() },
-    { seq: message.seq, storedAt: message.time.getTime() },
+    { seq: message.seq, storedAt: storedAtOf(message.timestamp) },
   )

@@ -156,12 +156,14 @@ export async function verify(
     )
     const total = Number(counted?.n ?? 0)
     let done = 0
-    const found: Finding[] = []
+    const found: { at: number; finding: Finding }[] = []
     const rows = completedRows(db, signal)
     async function work(): Promise<void> {
       for (let next = await rows.next(); !next.done; next = await rows.next()) {
         const kind = await imageFault(next.value)
-        if (kind && (await isStill(next.value))) found.push(imageFinding(kind, next.value))
+        if (kind && (await isStill(next.value))) {
+          found.push({ at: next.value.firstSeq, finding: imageFinding(kind, next.value) })
+        }
         done = count()
         onProgress({ step: 'images', done, total: Math.max(total, done) })
       }
@@ -169,8 +171,9 @@ export async function verify(
     try {
       await Promise.all(Array.from({ length: AT_ONCE }, work))
     } finally {
-      const areAllMissing = done >= MANY && found.filter(({ kind }) => kind === 'image-missing').length === done
-      for (const finding of areAllMissing ? [elsewhere(done)] : found) tell(finding)
+      const inOrder = found.sort((a, b) => a.at - b.at).map(({ finding }) => finding)
+      const areAllMissing = done >= MANY && inOrder.filter(({ kind }) => kind === 'image-missing').length === done
+      for (const finding of areAllMissing ? [elsewhere(done)] : inOrder) tell(finding)
     }
   }
 

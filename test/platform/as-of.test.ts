@@ -1,3 +1,4 @@
+import fc from 'fast-check'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { cursorOf } from '../../events/cursor.ts'
@@ -7,7 +8,7 @@ import { parseMoment } from '../../events/moment.ts'
 import { fold, isFractal } from '../../events/task.ts'
 import { fractalAsOf } from '../../services/platform/as-of.ts'
 import { readLog, startOfLog } from '../../services/platform/log-reader.ts'
-import { lastSeqBy } from '../../services/platform/log-time.ts'
+import { lastSeqBy, storedAtOf } from '../../services/platform/log-time.ts'
 import { appendLegalHistories } from '../support/legal-log.ts'
 import { seededRandom } from '../support/seeded-random.ts'
 import { type LogParts, withLog } from './with-log.ts'
@@ -64,6 +65,20 @@ test('the last event by a time is found wherever the time lies', () =>
       assert.is(await lastSeqBy(log, recordedAt), expected)
     }
   }))
+
+test('a moment is the same, whether it comes as text or as a number of nanoseconds', () => {
+  const edges = fc.constantFrom(0, 1, 100, 128, 999_872, 999_900, 999_999)
+  const nanoseconds = fc.tuple(fc.integer({ min: 1, max: 2_000_000_000_000 }), fc.oneof(edges, fc.nat(999_999)))
+  fc.assert(
+    fc.property(nanoseconds, ([ms, rest]) => {
+      const text = new Date(ms).toISOString().replace('Z', `${String(rest).padStart(6, '0')}Z`)
+      const asNumber = Number.parseInt(`${ms}${String(rest).padStart(6, '0')}`, 10)
+      for (const written of [text, text.replace(/\.?0+Z$/, 'Z')]) {
+        assert.is(storedAtOf(written), Math.floor(asNumber / 1e6), written)
+      }
+    }),
+  )
+})
 
 test('a cursor of another log is refused', () =>
   withLog(async (parts) => {

@@ -1,9 +1,7 @@
 import { and, asc, count, gt, inArray } from 'drizzle-orm'
 import type { Db } from '../platform/database.ts'
-import { fractalOf } from '../platform/fractal-row.ts'
 import { type FractalRow, fractal } from '../platform/schema.ts'
-import type { Api } from './api.ts'
-import { shown } from './object.ts'
+import type { ListSource } from './list-source.ts'
 import type { Q } from './q.ts'
 import { query } from './reading.ts'
 import type { FractalPage } from './schemas.ts'
@@ -14,20 +12,23 @@ type Window = { offset: number; limit: number }
 const byCreation = [asc(fractal.firstSeq)]
 const orderOf = (q: Q) => (q.orderBy.length > 0 ? q.orderBy : byCreation)
 
-export const selectRows = (db: Db, q: Q, { offset, limit }: Window): Promise<FractalRow[]> =>
+export const selectRows = (db: Db, from: ListSource, q: Q, { offset, limit }: Window): Promise<FractalRow[]> =>
   db
     .select()
-    .from(fractal)
-    .where(q.where)
+    .from(from.rows)
+    .where(and(from.where, q.where))
     .orderBy(...orderOf(q))
     .limit(limit)
     .offset(offset)
 
 /** How many rows match, within the query's own limit and offset. */
-export async function countRows(db: Db, { where, limit, offset }: Q): Promise<number> {
-  if (limit === undefined && offset === 0)
-    return (await db.select({ n: count() }).from(fractal).where(where))[0]?.n ?? 0
-  const some = db.select({ uuid: fractal.uuid }).from(fractal).where(where).offset(offset)
+export async function countRows(db: Db, from: ListSource, { where, limit, offset }: Q): Promise<number> {
+  if (limit === undefined && offset === 0) {
+    if (!where) return from.count()
+    const [all] = await db.select({ n: count() }).from(from.rows).where(and(from.where, where))
+    return all?.n ?? 0
+  }
+  const some = db.select({ uuid: fractal.uuid }).from(from.rows).where(and(from.where, where)).offset(offset)
   const [row] = await db.select({ n: count() }).from((limit === undefined ? some : some.limit(limit)).as('some'))
   return row?.n ?? 0
 }
@@ -41,15 +42,16 @@ const CHUNK = 1_000
  * breaks off, and is no JSON.
  */
 export async function streamRows(
-  api: Api,
+  db: Db,
+  from: ListSource,
   q: Q,
   window: Window,
   { page, results_per_page }: { page: number; results_per_page: number },
 ): Promise<Response> {
   const encoder = new TextEncoder()
-  const chunks = chunksOf(api, q, window)
+  const chunks = chunksOf(db, from, q, window)
   let next = await chunks.next() // before the answer begins, so that an error is still an answer
-  const counted = results_per_page === -1 ? null : await query('list fractals', () => countRows(api.db, q))
+  const counted = results_per_page === -1 ? null : await query('list fractals', () => countRows(db, from, q))
   let sent = 0
   const body = new ReadableStream<Uint8Array>({
     start(controller) {
@@ -63,7 +65,7 @@ export async function streamRows(
         controller.enqueue(encoder.encode(`],${JSON.stringify(numbers).slice(1)}`))
         return controller.close()
       }
-      const objects = next.value.map((row) => JSON.stringify(shown(api, fractalOf(row))))
+      const objects = next.value.map((row) => JSON.stringify(from.objectOf(row)))
       controller.enqueue(encoder.encode(`${sent > 0 ? ',' : ''}${objects.join(',')}`))
       sent += objects.length
       next = await chunks.next()
@@ -75,18 +77,29 @@ export async function streamRows(
   return new Response(body, { headers: { 'content-type': 'application/json' } })
 }
 
-/** Chunks that are never empty. In the order of creation by keyset, else by a list of uuids that is read first. */
-async function* chunksOf(api: Api, q: Q, window: Window): AsyncGenerator<FractalRow[], void, undefined> {
-  if (q.orderBy.length === 0 && window.offset === 0) yield* keysetChunks(api, q, window.limit)
-  else yield* listedChunks(api, q, window)
+/** Chunks that are never empty. In the order of creation by keyset, else by a list that is read first. */
+async function* chunksOf(
+  db: Db,
+  from: ListSource,
+  q: Q,
+  window: Window,
+): AsyncGenerator<FractalRow[], void, undefined> {
+  if (q.orderBy.length === 0 && window.offset === 0) yield* keysetChunks(db, from, q, window.limit)
+  else yield* listedChunks(db, from, q, window)
 }
 
-async function* keysetChunks({ db }: Api, q: Q, limit: number): AsyncGenerator<FractalRow[], void, undefined> {
+async function* keysetChunks(
+  db: Db,
+  from: ListSource,
+  q: Q,
+  limit: number,
+): AsyncGenerator<FractalRow[], void, undefined> {
   let after = 0
   for (let left = limit; left > 0; ) {
     const rows = await query('list fractals', () =>
       selectRows(
         db,
+        from,
         { ...q, where: and(q.where, gt(fractal.firstSeq, after)) },
         { offset: 0, limit: Math.min(CHUNK, left) },
       ),
@@ -100,24 +113,30 @@ async function* keysetChunks({ db }: Api, q: Q, limit: number): AsyncGenerator<F
 }
 
 async function* listedChunks(
-  { db }: Api,
+  db: Db,
+  from: ListSource,
   q: Q,
   { offset, limit }: Window,
 ): AsyncGenerator<FractalRow[], void, undefined> {
   const listed = await query('list fractals', () => {
     const all = db
-      .select({ uuid: fractal.uuid })
-      .from(fractal)
-      .where(q.where)
+      .select({ firstSeq: fractal.firstSeq })
+      .from(from.rows)
+      .where(and(from.where, q.where))
       .orderBy(...orderOf(q))
       .offset(offset)
     return Number.isFinite(limit) ? all.limit(limit) : all
   })
   for (let i = 0; i < listed.length; i += CHUNK) {
-    const uuids = listed.slice(i, i + CHUNK).map((row) => row.uuid)
-    const rows = await query('list fractals', () => db.select().from(fractal).where(inArray(fractal.uuid, uuids)))
-    const byUuid = new Map(rows.map((row) => [row.uuid, row]))
-    const ordered = uuids.flatMap((uuid) => byUuid.get(uuid) ?? [])
+    const places = listed.slice(i, i + CHUNK).map((row) => row.firstSeq)
+    const rows = await query('list fractals', () =>
+      db
+        .select()
+        .from(from.rows)
+        .where(and(from.where, inArray(fractal.firstSeq, places))),
+    )
+    const byPlace = new Map(rows.map((row) => [row.firstSeq, row]))
+    const ordered = places.flatMap((place) => byPlace.get(place) ?? [])
     if (ordered.length > 0) yield ordered
   }
 }

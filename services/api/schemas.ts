@@ -183,8 +183,9 @@ const minSeq = cursor.optional().meta({
   description: 'wait until the tables hold this event (a cursor, or a bare sequence); 503 after a second',
 })
 export const readQuerySchema = z.object({ min_seq: minSeq })
+const asOf = z.string().optional()
 export const showQuerySchema = readQuerySchema.extend({
-  as_of: z.string().optional().meta({
+  as_of: asOf.meta({
     description: 'a cursor or a time: the fractal as it was once that event was recorded, or at that time',
     example: '2026-01-31T12:00:00Z',
   }),
@@ -221,5 +222,10 @@ export const listQuerySchema = z.object({
     description: 'with `after`: another name of results_per_page',
   }),
   min_seq: minSeq,
+  as_of: asOf.meta({
+    description:
+      'a cursor or a time: the fractals as they were once that event was recorded, or at that time; a keyset page of them without filters takes the same time however long the log is',
+    example: '2026-01-31T12:00:00Z',
+  }),
 })
 export type ListQuery = z.output<typeof listQuerySchema>

@@ -52,6 +52,9 @@ export type Sighting = { objects: FractalObject[]; removed: string[] }
 
 type Cancellable = { signal?: AbortSignal | undefined }
 
+/** `asOf`: the fractals as they were at a cursor or a time. */
+type Listing = Cancellable & { resultsPerPage?: number; q?: Query; asOf?: string | undefined }
+
 /** A finished image: to be read once, as a stream or as bytes. */
 export type FractalImage = {
   /** SHA-256 of the file, as the api says; null where a proxy took it away. */
@@ -82,11 +85,11 @@ export type Client = {
   /** Everything that happened to it, in the order of the log; also to one that was deleted. Throws `not-found`. */
   events(uuid: string, options?: Cancellable): Promise<CloudEvent[]>
   /** 10 to a page by default; `resultsPerPage` −1 means all. */
-  list(options?: Cancellable & { page?: number; resultsPerPage?: number; q?: Query }): Promise<FractalPage>
+  list(options?: Listing & { page?: number }): Promise<FractalPage>
   /** The page that follows `after`, a cursor; '0' stands before the first. In the order of creation. */
-  listAfter(after: string, options?: Cancellable & { resultsPerPage?: number; q?: Query }): Promise<KeysetPage>
+  listAfter(after: string, options?: Listing): Promise<KeysetPage>
   /** Every fractal in the order of creation, read page by page. */
-  all(options?: Cancellable & { resultsPerPage?: number; q?: Query }): AsyncGenerator<FractalObject, void, undefined>
+  all(options?: Listing): AsyncGenerator<FractalObject, void, undefined>
   /** Throws `not-ready` until the fractal is completed. */
   image(uuid: string, options?: Cancellable): Promise<FractalImage>
   cancel(uuid: string, options?: Cancellable): Promise<FractalObject>
@@ -150,13 +153,13 @@ export function createClient(options: ClientOptions): Client {
       return answer.events
     },
 
-    list({ page, resultsPerPage, q, signal } = {}) {
-      const query = { page, results_per_page: resultsPerPage, q: q && JSON.stringify(q) }
+    list({ page, resultsPerPage, q, asOf, signal } = {}) {
+      const query = { page, results_per_page: resultsPerPage, q: q && JSON.stringify(q), as_of: asOf }
       return json({ action: 'list fractals', path: ['v1', 'fractal'], query, signal })
     },
 
-    listAfter(after, { resultsPerPage, q, signal } = {}) {
-      const query = { after, results_per_page: resultsPerPage, q: q && JSON.stringify(q) }
+    listAfter(after, { resultsPerPage, q, asOf, signal } = {}) {
+      const query = { after, results_per_page: resultsPerPage, q: q && JSON.stringify(q), as_of: asOf }
       return json({ action: 'list fractals', path: ['v1', 'fractal'], query, signal })
     },
 

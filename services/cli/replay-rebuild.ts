@@ -59,11 +59,12 @@ async function rebuildTable(session: Session, { dryRun = false, output }: Option
   )
 }
 
-type Compared = { inTable: object | null; inLog: object | null; columns: string[] }
+type Compared = { version: number | null; inTable: object | null; inLog: object | null; columns: string[] }
 
-const textOf = ({ inTable, inLog, columns }: Compared): string => {
-  if (!inTable) return 'missing from the table'
-  return inLog ? `differs in ${columns.join(', ')}` : 'not in the log'
+const textOf = ({ version, inTable, inLog, columns }: Compared): string => {
+  const as = version === null ? '' : `as of event ${version}: `
+  if (!inTable) return `${as}missing from the table`
+  return `${as}${inLog ? `differs in ${columns.join(', ')}` : 'not in the log'}`
 }
 
 async function rollBackTable(session: Session): Promise<void> {

@@ -43,6 +43,12 @@ export function momentArgument(text: string): Moment {
   }
 }
 
+/** The text itself, for the api to read, once it is known to be a moment. */
+export function momentText(text: string): string {
+  momentArgument(text)
+  return text
+}
+
 async function tail(session: Session, { uuid, type, since, follow, output }: Options): Promise<void> {
   const { signal, print } = session
   const uuids = uuid.map(parseUuid)

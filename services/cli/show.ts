@@ -1,6 +1,6 @@
 import type { Command } from 'commander'
 import { addOutputOption, type OutputOption } from './output.ts'
-import { momentArgument } from './replay-tail.ts'
+import { momentText } from './replay-tail.ts'
 import { about, inSession, parseUuid, type Session, type Surroundings } from './session.ts'
 
 export function addShow(program: Command, surroundings: Surroundings): void {
@@ -9,10 +9,7 @@ export function addShow(program: Command, surroundings: Surroundings): void {
     .summary('show one fractal')
     .description('Shows what is known of one fractal.')
     .argument('<uuid>')
-    .option('--as-of <moment>', 'as it was at a cursor or a time', (text) => {
-      momentArgument(text)
-      return text
-    })
+    .option('--as-of <moment>', 'as it was at a cursor or a time', momentText)
   addOutputOption(command)
     .addHelpText(
       'after',

@@ -3,6 +3,7 @@ import { FaafoError } from '../../events/errors.ts'
 import { type Moment, upTo } from '../../events/moment.ts'
 import { type Fractal, fold, isFractal } from '../../events/task.ts'
 import type { Log } from './log.ts'
+import { lastSeqBy } from './log-time.ts'
 
 /**
  * The fractal as it was at a moment, also where it was deleted later, folded from its own few events. A moment that
@@ -15,6 +16,16 @@ export async function fractalAsOf(log: Pick<Log, 'history' | 'at'>, uuid: string
   if (isFractal(task)) return task
   const why = task.status === 'deleted' ? 'it was deleted by then' : 'there was none of that uuid'
   throw new FaafoError('not-found', `cannot show fractal '${uuid}' as it was: ${why}`)
+}
+
+/**
+ * Sequence of the last event that had happened at the moment, 0 where none had; of a moment that has not come yet, of
+ * the last of all. Throws `log-replaced`, `log-unavailable`.
+ */
+export async function seqAsOf(log: Pick<Log, 'at' | 'head'>, moment: Moment): Promise<number> {
+  if ('time' in moment) return lastSeqBy(log, moment.time)
+  await requireCursor(log, moment)
+  return Math.min(moment.seq, (await log.head()).lastSeq)
 }
 
 async function requireCursor(log: Pick<Log, 'at'>, { seq, idPrefix }: { seq: number; idPrefix: string | null }) {

@@ -1,23 +1,40 @@
 import { pgSchema } from 'drizzle-orm/pg-core'
-import { fractal, fractalColumns } from './schema.ts'
+import { fractal, fractalColumns, fractalVersion, versionColumns } from './schema.ts'
 
 /**
  * What the projection makes of the log. It grows whenever the same log leads to other rows: a projector that finds
  * rows of an older version builds the read model anew, beside the one that is served.
  */
-export const PROJECTION_VERSION = 1
+export const PROJECTION_VERSION = 2
 
-/** One copy of the read model: its table, the schema that it stands in, and the name of its checkpoint. */
-export type ReadModel = { projection: string; schema: string; table: typeof fractal }
+/** The first version that keeps what was before: `fractal_version`. */
+export const VERSION_WITH_HISTORY = 2
+
+/** One copy of the read model: its tables, the schema that they stand in, and the name of its checkpoint. */
+export type ReadModel = {
+  projection: string
+  schema: string
+  table: typeof fractal
+  versions: typeof fractalVersion
+}
 
 /** The one that is served. */
-export const liveModel: ReadModel = { projection: 'fractal', schema: 'public', table: fractal }
+export const liveModel: ReadModel = {
+  projection: 'fractal',
+  schema: 'public',
+  table: fractal,
+  versions: fractalVersion,
+}
 
-const beside = (name: string): ReadModel => ({
-  projection: `fractal-${name}`,
-  schema: `faafo_${name}`,
-  table: pgSchema(`faafo_${name}`).table('fractal', fractalColumns()) as unknown as typeof fractal,
-})
+function beside(name: string): ReadModel {
+  const schema = pgSchema(`faafo_${name}`)
+  return {
+    projection: `fractal-${name}`,
+    schema: schema.schemaName,
+    table: schema.table('fractal', fractalColumns()) as unknown as typeof fractal,
+    versions: schema.table('fractal_version', versionColumns()) as unknown as typeof fractalVersion,
+  }
+}
 
 /** The one that is being built and is to take over. */
 export const nextModel = beside('next')

@@ -1,9 +1,11 @@
+import { sql } from 'drizzle-orm'
 import {
   bigint,
   doublePrecision,
   index,
   integer,
   pgTable,
+  primaryKey,
   text,
   timestamp,
   uniqueIndex,
@@ -76,6 +78,20 @@ export const fractal = pgTable('fractal', fractalColumns(), (t) => [
   index('fractal_generated_by').on(t.generatedBy),
   index('fractal_requested_at').on(t.requestedAt),
   index('fractal_finished_at').on(t.finishedAt),
+])
+
+/** Columns of the `fractal_version` table: the same, of which none is a key by itself. */
+export const versionColumns = () => ({ ...fractalColumns(), uuid: uuid('uuid').notNull() })
+
+/**
+ * Every state that any fractal was ever in, as a row of the read model from the event `last_seq` on until the next of
+ * the same `first_seq`. A removed one has a last row of the status `deleted`. Rows are added and never changed.
+ */
+export const fractalVersion = pgTable('fractal_version', versionColumns(), (t) => [
+  primaryKey({ columns: [t.firstSeq, t.lastSeq] }),
+  // How many there were at a moment: so many had come, so many had gone.
+  index('fractal_version_created').on(t.lastSeq).where(sql`last_seq = first_seq`),
+  index('fractal_version_deleted').on(t.lastSeq).where(sql`status = 'deleted'`),
 ])
 
 /** How far the projection has come; stands beside the rows that it describes and moves in their transactions. */

@@ -57,17 +57,22 @@ const batchOf = (
   { model, epoch }: Copy,
   previous: LogPosition,
   next: LogPosition,
-  { upserts, deletes }: Changes,
+  { versions, deletes }: Changes,
 ): SQL => sql`
     with fence as (
       update ${checkpoint}
       set seq = ${next.seq}, event_id = ${next.id}, stream_created = ${next.streamCreated}, time = ${next.time}, halted = null
       where projection = ${model.projection} and seq = ${previous.seq} and event_id is not distinct from ${previous.id} and epoch = ${epoch}
       returning 1
+    ), given as materialized (
+      select * from json_to_recordset(${JSON.stringify(versions)}::json) as r (${typedFields}, "isCurrent" boolean)
+        where exists (select from fence)
     ), upserted as (
-      insert into ${model.table} (${names})
-      select ${fields} from json_to_recordset(${JSON.stringify(upserts)}::json) as r (${typedFields}) where exists (select from fence)
+      insert into ${model.table} (${names}) select ${fields} from given where "isCurrent"
       on conflict ("uuid") do update set (${names}) = (${excluded})
+    ), kept as (
+      insert into ${model.versions} (${names}) select ${fields} from given
+      on conflict ("first_seq", "last_seq") do update set (${names}) = (${excluded})
     ), deleted as (
       delete from ${model.table} where ${isAmong(model, deletes)} and exists (select from fence)
     )

@@ -1,7 +1,7 @@
 import { sql } from 'drizzle-orm'
 import { FaafoError } from '../../events/errors.ts'
 import type { Db } from '../platform/database.ts'
-import { liveModel } from '../platform/read-model.ts'
+import { liveModel, type ReadModel, VERSION_WITH_HISTORY } from '../platform/read-model.ts'
 import { checkpoint } from '../platform/schema.ts'
 import type { Copy } from './apply-batch.ts'
 import { onCopy } from './copies.ts'
@@ -11,9 +11,11 @@ export type Row = Record<string, unknown>
 
 export type Difference = {
   uuid: string
+  /** Sequence of the event from which on a kept version holds; null: the row that is current. */
+  version: number | null
   /** null: the table lacks it. */
   inTable: Row | null
-  /** null: the log knows of no such fractal. */
+  /** null: the log knows of no such fractal, or of no such version. */
   inLog: Row | null
   /** Columns in which they differ; none where one of them is missing. */
   columns: string[]
@@ -24,24 +26,24 @@ export const MOST_DIFFERENCES = 10_000
 
 /**
  * The rows in which the served read model and the one that was built from the log differ, as both stand at one moment,
- * and where they stand. Unless the served one is of another log, rows of the one that is further which changed since are left out; those that it dropped since
- * are not.
+ * and where they stand. Unless the served one is of another log, rows of the one that is further which changed since
+ * are left out; current ones that it dropped since are not. Versions that a served one of an older projection has not kept are none that it lacks.
  */
 export async function compareModels(
   db: Db,
   { model, epoch }: Copy,
   isOtherLog: boolean,
 ): Promise<{ live: number; next: number; rows: number; differing: number; differences: Difference[] }> {
-  type Found = { uuid: string; live: Row | null; next: Row | null; differing: string }
-  const seqOf = ({ projection }: { projection: string }) =>
-    sql`(select seq from ${checkpoint} where projection = ${projection})`
+  type Found = { uuid: string; version: number | null; live: Row | null; next: Row | null; differing: string }
+  const ofCheckpoint = (column: string, { projection }: ReadModel) =>
+    sql`(select ${sql.raw(column)} from ${checkpoint} where projection = ${projection})`
   const [answer] = await onCopy('compare the read models', () =>
     db.execute<{ live: string; next: string; epoch: number | null; rows: string; found: Found[] }>(sql`
       with at as (
-        select ${seqOf(liveModel)} as live, ${seqOf(model)} as next,
-          (select epoch from ${checkpoint} where projection = ${model.projection}) as epoch
-      ), found as (
-        select uuid, to_jsonb(l) as live, to_jsonb(n) as next, count(*) over () as differing
+        select ${ofCheckpoint('seq', liveModel)} as live, ${ofCheckpoint('seq', model)} as next,
+          ${ofCheckpoint('version', liveModel)} as live_version, ${ofCheckpoint('epoch', model)} as epoch
+      ), differing as (
+        select uuid, null::bigint as version, to_jsonb(l) as live, to_jsonb(n) as next
           from ${liveModel.table} l full join ${model.table} n using (uuid) cross join at
           where l is distinct from n and not coalesce(
             case
@@ -51,8 +53,13 @@ export async function compareModels(
             end,
             false
           )
-          order by uuid
-          limit ${MOST_DIFFERENCES}
+        union all
+        select coalesce(l.uuid, n.uuid), last_seq, to_jsonb(l), to_jsonb(n)
+          from ${liveModel.versions} l full join ${model.versions} n using (first_seq, last_seq) cross join at
+          where l is distinct from n and live_version >= ${VERSION_WITH_HISTORY}
+            and (${isOtherLog} or last_seq <= least(at.live, at.next))
+      ), found as (
+        select *, count(*) over () as differing from differing order by uuid, version nulls first limit ${MOST_DIFFERENCES}
       )
       select at.live, at.next, at.epoch, (select count(*) from ${model.table}) as rows,
         coalesce((select json_agg(found) from found), '[]'::json) as found
@@ -66,8 +73,9 @@ export async function compareModels(
     next: Number(answer.next ?? 0),
     rows: Number(answer.rows),
     differing: Number(found[0]?.differing ?? 0),
-    differences: found.map(({ uuid, live, next }) => ({
+    differences: found.map(({ uuid, version, live, next }) => ({
       uuid,
+      version,
       inTable: live,
       inLog: next,
       columns: live && next ? Object.keys(next).filter((name) => live[name] !== next[name]) : [],

@@ -1,4 +1,4 @@
-import { sql } from 'drizzle-orm'
+import { getTableName, sql } from 'drizzle-orm'
 import { FaafoError, messageOf } from '../../events/errors.ts'
 import { type Db, querying, rootCause } from '../platform/database.ts'
 import type { LogPosition } from '../platform/log-reader.ts'
@@ -6,8 +6,8 @@ import { liveModel, PROJECTION_VERSION, previousModel, type ReadModel } from '..
 import type { Copy } from './apply-batch.ts'
 
 /*
- * Read models beside the one that is served: each is a table of the same name in a schema of its own, with a checkpoint
- * of its own. One takes over by changing places, names of indexes included, so that later migrations find what they
+ * Read models beside the one that is served: tables of the same names in a schema of its own, with a checkpoint of its
+ * own. One takes over by changing places, names of indexes included, so that later migrations find what they
  * expect. Each step is one statement, which is one transaction, and holds for the copy that it is asked for only: who
  * begins another in its place gives it another epoch.
  */
@@ -26,8 +26,12 @@ const LOCK_NOT_AVAILABLE = '55P03'
 /** Undefined table or schema, or rows of two tables that have different columns. */
 const CHANGED = /^(42P01|3F000|42804)$/
 
-const LIVE = `${liveModel.schema}.fractal`
-const tableOf = ({ schema }: ReadModel) => `${schema}.fractal`
+/** In the order in which a projector locks them. */
+const TABLES = [getTableName(liveModel.table), getTableName(liveModel.versions)]
+const NAMES = TABLES.map((table) => `'${table}'`).join(', ')
+const eachTable = (step: (table: string) => string) => TABLES.map(step)
+const move = (from: string, to: string) => eachTable((table) => `alter table ${from}.${table} set schema ${to}`)
+const LIVE = liveModel.schema
 
 /** Makes an empty copy at the start of the log, in place of any that was begun before. Without indexes but its key. */
 export async function beginCopy(db: Db, model: ReadModel): Promise<Copy> {
@@ -36,15 +40,17 @@ export async function beginCopy(db: Db, model: ReadModel): Promise<Copy> {
     `perform pg_advisory_xact_lock(${BEGIN_LOCK})`,
     `drop schema if exists ${model.schema} cascade`,
     `create schema ${model.schema}`,
-    `create table ${tableOf(model)} (like ${LIVE} including defaults)`,
+    ...eachTable((table) => `create table ${model.schema}.${table} (like ${LIVE}.${table} including defaults)`),
     `delete from projection_checkpoint where projection = '${model.projection}'`,
     `insert into projection_checkpoint (projection, seq, time, version, epoch)
        values ('${model.projection}', 0, 0, ${PROJECTION_VERSION}, ${epoch})`,
     `for found in
-       select conname, pg_get_constraintdef(oid) as definition from pg_constraint
-         where conrelid = '${LIVE}'::regclass and contype = 'p'
+       select c.relname, p.conname, pg_get_constraintdef(p.oid) as definition
+         from pg_constraint p join pg_class c on c.oid = p.conrelid
+         where p.contype = 'p' and c.relnamespace = '${LIVE}'::regnamespace and c.relname in (${NAMES})
      loop
-       execute format('alter table ${tableOf(model)} add constraint %I %s', found.conname, found.definition);
+       execute format('alter table ${model.schema}.%I add constraint %I %s',
+         found.relname, found.conname, found.definition);
      end loop`,
   ])
   return { model, epoch }
@@ -56,15 +62,15 @@ export async function indexCopy(db: Db, copy: Copy): Promise<void> {
   const missing = await querying('look at the indexes', () =>
     db.execute<{ definition: string }>(sql`
       select indexdef as definition from pg_indexes i
-        where schemaname = ${liveModel.schema} and tablename = 'fractal' and not exists (
+        where schemaname = ${LIVE} and tablename in (${sql.raw(NAMES)}) and not exists (
           select from pg_indexes n
-            where n.schemaname = ${model.schema} and n.tablename = 'fractal' and n.indexname = i.indexname)`),
+            where n.schemaname = ${model.schema} and n.tablename = i.tablename and n.indexname = i.indexname)`),
   )
   const action = 'make the indexes of the new read model'
   for (const { definition } of missing) {
-    await run(db, action, [isThere(copy), definition.replace(` ON ${LIVE} `, ` ON ${tableOf(model)} `)])
+    await run(db, action, [isThere(copy), definition.replace(` ON ${LIVE}.`, ` ON ${model.schema}.`)])
   }
-  await run(db, action, [isThere(copy), `analyze ${tableOf(model)}`])
+  await run(db, action, [isThere(copy), ...eachTable((table) => `analyze ${model.schema}.${table}`)])
 }
 
 /** Drops it, where it is still there. */
@@ -93,8 +99,8 @@ export const takeOver = (db: Db, copy: Copy, position: LogPosition, replaces?: L
   changePlaces(db, copy, position, replaces, [
     `drop schema if exists ${previousModel.schema} cascade`,
     `create schema ${previousModel.schema}`,
-    `alter table ${LIVE} set schema ${previousModel.schema}`,
-    `alter table ${tableOf(copy.model)} set schema ${liveModel.schema}`,
+    ...move(LIVE, previousModel.schema),
+    ...move(copy.model.schema, LIVE),
     `drop schema ${copy.model.schema}`,
     `delete from projection_checkpoint where projection = '${previousModel.projection}'`,
     rename(liveModel.projection, previousModel.projection),
@@ -107,9 +113,9 @@ const SWAP = 'faafo_swap'
 export const putBack = (db: Db, copy: Copy, position: LogPosition, replaces?: LogPosition): Promise<Change> =>
   changePlaces(db, copy, position, replaces, [
     `create schema ${SWAP}`,
-    `alter table ${tableOf(copy.model)} set schema ${SWAP}`,
-    `alter table ${LIVE} set schema ${copy.model.schema}`,
-    `alter table ${SWAP}.fractal set schema ${liveModel.schema}`,
+    ...move(copy.model.schema, SWAP),
+    ...move(LIVE, copy.model.schema),
+    ...move(SWAP, LIVE),
     `drop schema ${SWAP}`,
     rename(liveModel.projection, SWAP),
     rename(copy.model.projection, liveModel.projection, 'live.epoch + 1'),
@@ -130,8 +136,8 @@ async function changePlaces(
   try {
     await run(db, 'put another read model in place', [
       `perform set_config('lock_timeout', '${LOCK_MS}', true)`,
-      `lock table ${LIVE} in access exclusive mode`,
-      `lock table ${tableOf(model)} in access exclusive mode`,
+      ...eachTable((table) => `lock table ${LIVE}.${table} in access exclusive mode`),
+      ...eachTable((table) => `lock table ${model.schema}.${table} in access exclusive mode`),
       `select * into live from projection_checkpoint where projection = '${liveModel.projection}' for update`,
       `select * into other from projection_checkpoint where projection = '${model.projection}' for update`,
       `if other.epoch is distinct from ${epoch} or other.seq is distinct from ${seq}
@@ -141,9 +147,9 @@ async function changePlaces(
       `if ${isFurther} then
          raise exception 'the one that is served was changed meanwhile' using errcode = '${replaces ? LOST : BEHIND}';
        end if`,
-      `if (${columnsOf(LIVE)}) is distinct from (${columnsOf(tableOf(model))})
+      `if (${columnsOf(liveModel)}) is distinct from (${columnsOf(model)})
            or (${indexesOf(liveModel)}) is distinct from (${indexesOf(model)}) then
-         raise exception 'its columns or indexes are not those of the table that is served' using errcode = '${SHAPE}';
+         raise exception 'its columns or indexes are not those of the tables that are served' using errcode = '${SHAPE}';
        end if`,
       ...statements,
     ])
@@ -156,12 +162,13 @@ async function changePlaces(
   }
 }
 
-const columnsOf = (table: string) =>
-  `select array_agg(row(attname, atttypid, atttypmod, attnotnull)::text order by attname)
-     from pg_attribute where attrelid = '${table}'::regclass and attnum > 0 and not attisdropped`
+const columnsOf = ({ schema }: ReadModel) =>
+  `select array_agg(row(relname, attname, atttypid, atttypmod, attnotnull)::text order by relname, attname)
+     from pg_attribute join pg_class c on c.oid = attrelid
+     where relnamespace = '${schema}'::regnamespace and relname in (${NAMES}) and attnum > 0 and not attisdropped`
 const indexesOf = ({ schema }: ReadModel) =>
   `select array_agg(replace(indexdef, ' ON ${schema}.', ' ON ') order by indexname)
-     from pg_indexes where schemaname = '${schema}' and tablename = 'fractal'`
+     from pg_indexes where schemaname = '${schema}' and tablename in (${NAMES})`
 
 function run(db: Db, action: string, statements: string[]): Promise<void> {
   const body = statements.map((statement) => `  ${statement};`).join('\n')

@@ -3,13 +3,18 @@ import { evolve, isFractal, type Task, unknown } from '../../events/task.ts'
 import { rowOf } from '../platform/fractal-row.ts'
 import type { FractalRow } from '../platform/schema.ts'
 
-export type Changes = { upserts: FractalRow[]; deletes: string[] }
+export type Changes = {
+  /** Every state that the events led to, in their order; `isCurrent`: the last of its fractal, which is not removed. */
+  versions: (FractalRow & { isCurrent: boolean })[]
+  /** Fractals whose row goes. */
+  deletes: string[]
+}
 
 /** Hears each event and the state that it meets; of a fractal that was deleted in an earlier batch that is `unknown`. */
 export type Observer = (before: Task, event: RecordedEvent) => void
 
 /**
- * What a batch of events does to the table, given the states of the fractals that it names (absent: no row).
+ * What a batch of events does to the tables, given the states of the fractals that it names (absent: no row).
  *
  * A removed fractal leaves no row behind, so that a later event of it meets `unknown`. That is as good as a tombstone:
  * `unknown` takes nothing but TaskRequested of generation 1, whose slot was filled before the TaskDeleted.
@@ -20,16 +25,31 @@ export function project(
   observe: Observer = () => {},
 ): Changes {
   const touched = new Map<string, Task>()
+  const changes: Changes = { versions: [], deletes: [] }
+  const current = new Map<string, Changes['versions'][number]>()
   for (const event of events) {
     const before = touched.get(event.fractal) ?? rows.get(event.fractal) ?? unknown
     observe(before, event)
     const after = evolve(before, event)
-    if (after !== before) touched.set(event.fractal, after)
+    if (after === before) continue
+    touched.set(event.fractal, after)
+    const superseded = current.get(event.fractal)
+    if (superseded) superseded.isCurrent = false
+    if (isFractal(after)) {
+      const version = { ...rowOf(after), isCurrent: true }
+      changes.versions.push(version)
+      current.set(event.fractal, version)
+    } else if (isFractal(before)) {
+      changes.versions.push({ ...rowOf(before), ...endedBy(event), isCurrent: false })
+    }
   }
-  const changes: Changes = { upserts: [], deletes: [] }
-  for (const [uuid, task] of touched) {
-    if (isFractal(task)) changes.upserts.push(rowOf(task))
-    else if (rows.has(uuid)) changes.deletes.push(uuid)
-  }
+  for (const [uuid, task] of touched) if (!isFractal(task) && rows.has(uuid)) changes.deletes.push(uuid)
   return changes
 }
+
+const endedBy = ({ seq, id, recordedAt }: RecordedEvent) => ({
+  status: 'deleted',
+  lastSeq: seq,
+  lastId: id,
+  updatedAt: new Date(recordedAt),
+})

@@ -184,10 +184,10 @@ async function compare(
 ): Promise<Omit<Compared, 'seq'>> {
   const { live, next, rows, differing, differences } = await compareModels(parts.db, copy, isOtherLog)
   if (isOtherLog || differing === 0 || live === next) return { fractals: rows, differing, differences }
-  const suspects = new Set(differences.map(({ uuid }) => uuid))
+  const suspects = new Set(differences.flatMap(({ uuid, version }) => (version === null ? uuid : [])))
   const moving = await touchedBetween(parts, Math.min(live, next), Math.max(live, next), suspects, signal)
   throwIfAborted(signal)
-  const real = differences.filter(({ uuid }) => !moving.has(uuid))
+  const real = differences.filter(({ uuid, version }) => version !== null || !moving.has(uuid))
   return { fractals: rows, differing: differing - (differences.length - real.length), differences: real }
 }
 

@@ -33,12 +33,13 @@ export type Finding = {
 export const REBUILD = 'faafo replay rebuild'
 
 /** A row that differs. */
-export function findingOf({ uuid, inTable, inLog, columns }: Difference): Finding {
+export function findingOf({ uuid, version, inTable, inLog, columns }: Difference): Finding {
   const about = { uuid, cursor: null, remedy: REBUILD }
-  if (!inTable) return { ...about, kind: 'row-missing', problem: 'the log has it, the table lacks it' }
-  if (!inLog) return { ...about, kind: 'row-extra', problem: 'the table has it, the log does not know it' }
+  const as = version === null ? '' : `as of event ${version}: `
+  if (!inTable) return { ...about, kind: 'row-missing', problem: `${as}the log has it, the table lacks it` }
+  if (!inLog) return { ...about, kind: 'row-extra', problem: `${as}the table has it, the log does not know it` }
   const differing = columns.map((name) => `${name} is ${show(inTable[name])} instead of ${show(inLog[name])}`)
-  return { ...about, kind: 'row-differs', problem: differing.join(', ') }
+  return { ...about, kind: 'row-differs', problem: `${as}${differing.join(', ')}` }
 }
 
 export const more = (count: number): Finding => ({

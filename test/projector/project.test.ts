@@ -22,8 +22,8 @@ test('a table brought on batch by batch, however they are cut, holds the fold of
       const table = new Map<string, Task>()
       const bounds = [0, ...places.filter((place) => place < history.length).sort((a, b) => a - b), history.length]
       for (const [i, start] of bounds.entries()) {
-        const { upserts, deletes } = project(table, history.slice(start, bounds[i + 1] ?? start))
-        for (const row of upserts) table.set(row.uuid, fractalOf(row))
+        const { versions, deletes } = project(table, history.slice(start, bounds[i + 1] ?? start))
+        for (const row of versions) if (row.isCurrent) table.set(row.uuid, fractalOf(row))
         for (const gone of deletes) assert.ok(table.delete(gone))
       }
       const task = fold(history)
@@ -42,20 +42,52 @@ test('a row holds everything that folding on needs', () => {
   )
 })
 
-test('a fractal removed in the batch that requested it leaves no trace', () => {
-  assert.equal(project(new Map(), recordedAll(requested(uuid), deleted)), { upserts: [], deletes: [] })
+test('every state is kept, however the batches are cut, and one of them at most is current', () => {
+  const cuts = fc.array(fc.nat(40))
+  fc.assert(
+    fc.property(legalHistory, cuts, (history, places) => {
+      const table = new Map<string, Task>()
+      const kept: { lastSeq: number; status: string }[] = []
+      const bounds = [0, ...places.filter((place) => place < history.length).sort((a, b) => a - b), history.length]
+      for (const [i, start] of bounds.entries()) {
+        const { versions, deletes } = project(table, history.slice(start, bounds[i + 1] ?? start))
+        kept.push(...versions.map(({ lastSeq, status }) => ({ lastSeq, status })))
+        assert.ok(versions.filter(({ isCurrent }) => isCurrent).length <= 1)
+        for (const row of versions) if (row.isCurrent) table.set(row.uuid, fractalOf(row))
+        for (const gone of deletes) table.delete(gone)
+      }
+      const expected = history.flatMap(({ seq }, i) => {
+        const [before, after] = [fold(history.slice(0, i)), fold(history.slice(0, i + 1))]
+        return before === after || JSON.stringify(before) === JSON.stringify(after)
+          ? []
+          : { lastSeq: seq, status: after.status }
+      })
+      assert.equal(kept, expected)
+    }),
+  )
+})
+
+const statusesOf = ({ versions }: ReturnType<typeof project>) => versions.map(({ status }) => status)
+
+test('a fractal removed in the batch that requested it leaves no row, but what it was', () => {
+  const changes = project(new Map(), recordedAll(requested(uuid), deleted))
+  assert.equal(changes.deletes, [])
+  assert.equal(statusesOf(changes), ['requested', 'deleted'])
+  assert.not(changes.versions.some(({ isCurrent }) => isCurrent))
 })
 
 test('a removed fractal takes its row along, and stays away', () => {
   const rows = new Map([[uuid, fractalFrom(requested(uuid))]])
-  assert.equal(project(rows, recordedAll(requested(uuid), deleted).slice(1)), { upserts: [], deletes: [uuid] })
+  const changes = project(rows, recordedAll(requested(uuid), deleted).slice(1))
+  assert.equal(changes.deletes, [uuid])
+  assert.equal(statusesOf(changes), ['deleted'])
   const retry: NewEvent = { ...requested(uuid), data: { ...requested().data, generation: 2, cause: 'retry' } }
-  assert.equal(project(new Map(), recordedAll(deleted, retry)), { upserts: [], deletes: [] })
+  assert.equal(project(new Map(), recordedAll(deleted, retry)), { versions: [], deletes: [] })
 })
 
 test('events that change nothing write nothing', () => {
   const rows = new Map([[uuid, fractalFrom(requested(uuid))]])
-  assert.equal(project(rows, recordedAll(requested(uuid))), { upserts: [], deletes: [] })
+  assert.equal(project(rows, recordedAll(requested(uuid))), { versions: [], deletes: [] })
 })
 
 test('a row holds of an error what the database can', () => {

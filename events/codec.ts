@@ -1,8 +1,16 @@
+import type { z } from 'zod'
 import { FaafoError } from './errors.ts'
-import { dataSchemas, type EventType, type FractalEvent, type RecordedEvent, schemaVersions } from './events.ts'
+import {
+  dataSchemas,
+  type Envelope,
+  type EventType,
+  type FractalEvent,
+  type RecordedEvent,
+  schemaVersions,
+} from './events.ts'
 
 /*
- * A message of the log (CloudEvents 1.0, binary mode: attributes as `ce-` headers, JSON data as the body):
+ * A message of a stream (CloudEvents 1.0, binary mode: attributes as `ce-` headers, JSON data as the body):
  *
  *   ce-specversion: 1.0                  ce-subject: <fractal uuid>      ce-schemaversion: <version of the data>
  *   ce-id: <uuid>                        ce-time: <RFC 3339>             ce-correlationid, ce-causationid: <event id>
@@ -11,23 +19,60 @@ import { dataSchemas, type EventType, type FractalEvent, type RecordedEvent, sch
  */
 export type Message = { headers: Record<string, string>; body: string }
 
+/** A message as it was received: an absent header reads as ''. */
+export type ReceivedMessage = { header: (name: string) => string; body: string }
+
+/** What the broker adds to a message. `storedAt` is Unix milliseconds. */
+export type Position = { seq: number; storedAt: number }
+
 /** Lifts one event's data from the version that it is keyed by to the next. */
-export type Upcasters = Partial<Record<EventType, Record<number, (data: Record<string, unknown>) => unknown>>>
+export type Upcasters<T extends string = EventType> = Partial<
+  Record<T, Record<number, (data: Record<string, unknown>) => unknown>>
+>
+
+/** The types of event that a stream knows: what their data is, in which version they are written, and the way there. */
+export type Vocabulary<T extends string = string> = {
+  schemas: Readonly<Record<T, z.ZodType>>
+  versions: Readonly<Record<T, number>>
+  upcasters: Upcasters<T>
+}
 
 /** Versions that were written once and are read for ever. None has been retired yet. */
 export const upcasters: Upcasters = {}
 
 const optionalAttributes = ['correlationid', 'causationid', 'traceparent', 'recordedtime'] as const
 
-export function encode(event: FractalEvent): Message {
+export const encode = (event: FractalEvent): Message => toMessage(event, event.fractal, schemaVersions[event.type])
+
+/**
+ * The typed event of a message, upcast to today's version.
+ * Throws `undecodable-event`, naming the sequence, for an unknown type, a future version or data that does not fit.
+ */
+export function decode(
+  message: ReceivedMessage,
+  position: Position,
+  lift: Upcasters = upcasters,
+  versions: Readonly<Record<EventType, number>> = schemaVersions,
+): RecordedEvent {
+  const words = { schemas: dataSchemas, versions, upcasters: lift }
+  const { subject, ...event } = fromMessage(message, position, words)
+  return { ...event, fractal: subject } as RecordedEvent
+}
+
+/** `subject` is the CloudEvents attribute: what the event is about. */
+export function toMessage(
+  event: Envelope & { type: string; data: unknown },
+  subject: string,
+  schemaVersion: number,
+): Message {
   const headers: Record<string, string> = {
     'ce-specversion': '1.0',
     'ce-id': event.id,
     'ce-source': event.source,
     'ce-type': event.type,
-    'ce-subject': event.fractal,
+    'ce-subject': subject,
     'ce-time': event.time,
-    'ce-schemaversion': String(schemaVersions[event.type]),
+    'ce-schemaversion': String(schemaVersion),
     'content-type': 'application/json',
   }
   for (const name of optionalAttributes) {
@@ -37,36 +82,36 @@ export function encode(event: FractalEvent): Message {
   return { headers, body: JSON.stringify(event.data) }
 }
 
-/** What the broker adds to a message. `storedAt` is Unix milliseconds. */
-export type Position = { seq: number; storedAt: number }
+export type ReadMessage<T extends string> = Envelope & {
+  type: T
+  subject: string
+  data: unknown
+  seq: number
+  recordedAt: number
+}
 
-/**
- * The typed event of a message, upcast to today's version.
- * Throws `undecodable-event`, naming the sequence, for an unknown type, a future version or data that does not fit.
- */
-export function decode(
-  message: { header: (name: string) => string; body: string },
+/** What a message says in the words of its stream; `data` is what its type's schema makes of it. Throws as `decode`. */
+export function fromMessage<T extends string>(
+  message: ReceivedMessage,
   position: Position,
-  lift: Upcasters = upcasters,
-  versions: Readonly<Record<EventType, number>> = schemaVersions,
-): RecordedEvent {
+  { schemas, versions, upcasters }: Vocabulary<T>,
+): ReadMessage<T> {
   const refuse = (reason: string, cause?: unknown) =>
     new FaafoError('undecodable-event', `cannot read event ${position.seq}: ${reason}`, {
       cause,
       details: { seq: position.seq, eventId: message.header('ce-id'), eventType: message.header('ce-type') },
     })
-  const type = message.header('ce-type')
-  if (!Object.hasOwn(dataSchemas, type)) throw refuse(`its type '${type}' is unknown to this version`)
-  const known = type as EventType
+  const type = message.header('ce-type') as T
+  if (!Object.hasOwn(schemas, type)) throw refuse(`its type '${type}' is unknown to this version`)
   const version = Number(message.header('ce-schemaversion') || 1)
-  if (!Number.isInteger(version) || version < 1 || version > versions[known]) {
-    throw refuse(`${type} version ${version} is newer than the version ${versions[known]} that this program knows`)
+  if (!Number.isInteger(version) || version < 1 || version > versions[type]) {
+    throw refuse(`${type} version ${version} is newer than the version ${versions[type]} that this program knows`)
   }
   let data: unknown
   try {
     data = JSON.parse(message.body)
-    for (let v = version; v < versions[known]; v++) {
-      const step = lift[known]?.[v]
+    for (let v = version; v < versions[type]; v++) {
+      const step = upcasters[type]?.[v]
       if (!step) throw refuse(`there is no upcaster for ${type} version ${v}`)
       data = step(data as Record<string, unknown>)
     }
@@ -74,17 +119,16 @@ export function decode(
     if (error instanceof FaafoError) throw error
     throw refuse('its data is not JSON that an upcaster understands', error)
   }
-  const parsed = dataSchemas[known].safeParse(data)
+  const parsed = schemas[type].safeParse(data)
   if (!parsed.success)
     throw refuse(`its data does not fit ${type}: ${parsed.error.issues[0]?.path.join('.')}`, parsed.error)
-  const id = message.header('ce-id')
-  const fractal = message.header('ce-subject')
-  if (id === '' || fractal === '') throw refuse('it lacks ce-id or ce-subject')
+  const [id, subject] = [message.header('ce-id'), message.header('ce-subject')]
+  if (id === '' || subject === '') throw refuse('it lacks ce-id or ce-subject')
   if (Number.isNaN(Date.parse(message.header('ce-time')))) throw refuse('its ce-time is not a time')
-  const event: Record<string, unknown> = {
+  const event: ReadMessage<T> = {
     type,
     id,
-    fractal,
+    subject,
     source: message.header('ce-source'),
     time: message.header('ce-time'),
     data: parsed.data,
@@ -95,6 +139,6 @@ export function decode(
     const value = message.header(`ce-${name}`)
     if (value !== '') event[name] = value
   }
-  if (typeof event.recordedtime === 'string') event.recordedAt = Date.parse(event.recordedtime)
-  return event as RecordedEvent
+  if (event.recordedtime !== undefined) event.recordedAt = Date.parse(event.recordedtime)
+  return event
 }

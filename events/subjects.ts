@@ -8,9 +8,17 @@ import type { EventType, NewEvent } from './events.ts'
  *   fractal.outcome.<uuid>.<generation>            TaskCompleted, TaskFailed, TaskCancelled: exactly one wins
  *   fractal.removed.<uuid>                         TaskDeleted
  *
+ * in the stream FRACTAL, and in the stream FAAFO, for what is not a fractal (aggregate.ts):
+ *
+ *   faafo.<kind>.<id>.<version>                    versions from 1, without gaps
+ *
  * A namespace is put in front of every name, so that installations can share a broker.
  */
 export type Names = ReturnType<typeof namesIn>
+
+/** The kinds of aggregate in the second stream. A kind that is new here is added to a stream that exists. */
+export const kindNames = ['operation'] as const
+export type KindName = (typeof kindNames)[number]
 
 /** Every name on the broker under one namespace; '' for none. A namespace is one token: letters, digits, `-`, `_`. */
 export function namesIn(namespace: string) {
@@ -29,6 +37,10 @@ export function namesIn(namespace: string) {
       `${dotted}fractal.outcome.*.*`,
       `${dotted}fractal.removed.*`,
     ],
+    /** The second stream. Each kind is named, for `faafo.*.*.*` would take in what a namespace `faafo` has. */
+    aggregateStream: prefixed('FAAFO'),
+    aggregateSubjects: kindNames.map((kind) => `${dotted}faafo.${kind}.*.*`),
+    aggregate: (kind: KindName, id: string, version: number) => `${dotted}faafo.${kind}.${id}.${version}`,
     /** Durable consumer of the workers, and what it filters. */
     renderConsumer: prefixed('render'),
     renderFilter: `${dotted}fractal.requested.*.*`,

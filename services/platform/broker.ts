@@ -1,11 +1,12 @@
 import process from 'node:process'
-import { type ConnectionOptions, connect, type NatsConnection, NatsError, type Status, StorageType } from 'nats'
+import { type ConnectionOptions, connect, type NatsConnection, NatsError, type Status } from 'nats'
 import { FaafoError, messageOf } from '../../events/errors.ts'
 import { type Names, namesIn } from '../../events/subjects.ts'
 import { type Config, withoutPassword } from './config.ts'
 import type { Logger } from './logger.ts'
 import { pause } from './shutdown.ts'
 import { authenticatorOf } from './sign-in.ts'
+import { ensureStreams } from './streams.ts'
 
 /** Oldest nats-server whose answers the log's rules were tried against (Debian 12's). */
 export const OLDEST_BROKER = '2.9.10'
@@ -21,7 +22,7 @@ const RECONNECT_MS = 250
 export type Broker = {
   readonly names: Names
   /**
-   * Resolves once connected and the stream exists. Rejects with `log-unsupported`, with `invalid-config` or
+   * Resolves once connected and the streams exist. Rejects with `log-unsupported`, with `invalid-config` or
    * `log-unavailable` where the credentials are no good, and when closed before.
    */
   readonly ready: Promise<NatsConnection>
@@ -35,7 +36,7 @@ export type Broker = {
 }
 
 export type BrokerUse = {
-  /** For a command that only looks: no stream is made or changed, and `ready` does not wait for one. */
+  /** For a command that only looks: no stream is made or changed, and `ready` waits for none. */
   readOnly?: boolean
   /** Called when the connection closed for good although nobody asked for it. Ends the process unless given. */
   onLost?: () => void
@@ -55,10 +56,10 @@ export function openBroker(
 
   const address = withoutPassword(config.url)
 
-  const openStream = async (nc: NatsConnection) => {
+  const openStreams = async (nc: NatsConnection) => {
     if (readOnly) return
     await untilPossible(
-      () => ensureStream(nc, names, config.replicas),
+      () => ensureStreams(nc, names, config.replicas),
       log,
       () => closing,
     )
@@ -80,7 +81,7 @@ export function openBroker(
       log.fatal({ broker: address, reason: error && messageOf(error) }, 'broker connection closed for good, ending')
       onLost()
     })
-    await openStream(nc)
+    await openStreams(nc)
     log.info({ broker: nc.getServer(), version: nc.info?.version }, 'broker connected')
     return nc
   })()
@@ -98,7 +99,7 @@ export function openBroker(
         connected = true
         log.info({ broker: status.data, version: nc.info?.version }, 'broker back')
         // A broker that came back with an empty store gets its stream; readers then see that the log was replaced.
-        void openStream(nc).catch(() => {})
+        void openStreams(nc).catch(() => {})
         for (const callback of reconnected) callback()
       }
     }
@@ -204,33 +205,6 @@ export function isAtLeast(version: string, oldest: string): boolean {
     if (difference !== 0) return difference > 0
   }
   return true
-}
-
-/**
- * Makes the stream where it is missing; several services may do so at once. One that exists is brought to the asked
- * number of replicas, and stays as it is where none was asked for.
- */
-async function ensureStream(nc: NatsConnection, names: Names, replicas: number | undefined): Promise<void> {
-  const jsm = await nc.jetstreamManager({ checkAPI: false })
-  const existing = await jsm.streams.info(names.stream).catch((error) => {
-    if (error instanceof NatsError && error.api_error?.err_code === 10059) return null
-    throw error
-  })
-  if (existing) {
-    if (replicas !== undefined && existing.config.num_replicas !== replicas) {
-      await jsm.streams.update(names.stream, { num_replicas: replicas })
-    }
-    return
-  }
-  await jsm.streams.add({
-    name: names.stream,
-    subjects: names.streamSubjects,
-    storage: StorageType.File,
-    num_replicas: replicas ?? 1,
-    deny_delete: true,
-    deny_purge: true,
-    allow_direct: true,
-  })
 }
 
 async function untilPossible(action: () => Promise<void>, log: Logger, isClosing: () => boolean): Promise<void> {

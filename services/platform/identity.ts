@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { v4 } from 'uuid'
-import type { Envelope, FractalEvent, NewEvent } from '../../events/events.ts'
+import type { Envelope } from '../../events/events.ts'
 
 /** The package's version, as package.json has it. */
 export const VERSION: string = (() => {
@@ -18,8 +18,8 @@ export const VERSION: string = (() => {
 })()
 
 /** Gives a decision its identity and the time. The id is random from its first digit (v4): cursors carry the first eight. */
-export const identify = (
-  event: NewEvent,
+export const identify = <E extends object>(
+  event: E,
   source: string,
   links: Pick<Envelope, 'correlationid' | 'causationid' | 'traceparent'> = {},
-): FractalEvent => ({ ...event, id: v4(), source, time: new Date().toISOString(), ...links }) as FractalEvent
+): E & Envelope => ({ ...event, id: v4(), source, time: new Date().toISOString(), ...links })

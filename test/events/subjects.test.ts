@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { namesIn } from '../../events/subjects.ts'
+import { kindNames, namesIn } from '../../events/subjects.ts'
 import { newEvent } from '../support/event-arbitraries.ts'
 
 const uuid = '0f5b0d5c-8f5e-4c1e-9f0b-3f1f6f2a7c11'
@@ -61,10 +61,26 @@ test("the workers' filter takes in requests and nothing else", () => {
   )
 })
 
+test('every version of an aggregate is a slot of the second stream, and of no other stream in whatever namespace', () => {
+  const spaces = ['', 'blue', 'faafo', 'fractal', 'operation'].map(namesIn)
+  for (const kind of kindNames) {
+    for (const [i, names] of spaces.entries()) {
+      const taking = spaces.filter((other) =>
+        [...other.streamSubjects, ...other.aggregateSubjects].some((filter) =>
+          matches(filter, names.aggregate(kind, uuid, 7)),
+        ),
+      )
+      assert.equal(taking, [spaces[i]])
+    }
+  }
+  assert.is(namesIn('').aggregate('operation', uuid, 2), `faafo.operation.${uuid}.2`)
+  assert.is(namesIn('blue').aggregateStream, 'blue-FAAFO')
+})
+
 test('progress and presence are in no stream', () => {
   const names = namesIn('blue')
   for (const subject of [names.progress(uuid), names.presence('worker-1')]) {
-    assert.not(names.streamSubjects.some((filter) => matches(filter, subject)))
+    assert.not([...names.streamSubjects, ...names.aggregateSubjects].some((filter) => matches(filter, subject)))
   }
 })
 

@@ -52,10 +52,13 @@ test('only who asks for a number of replicas changes those of the log, and who o
     const url = first?.url ?? ''
     const open = async (replicas: number | undefined, use = {}) => {
       const broker = openBroker({ ...brokerConfigOf(url), replicas }, 'test', silent, use)
-      await broker.ready
-      const head = await createLog(broker).head()
+      const nc = await broker.ready
+      const jsm = await nc.jetstreamManager()
+      const { config } = await jsm.streams.info(broker.names.aggregateStream)
+      const { replicas: copies } = await createLog(broker).head()
       await broker.close()
-      return head.replicas
+      assert.is(config.num_replicas, copies)
+      return copies
     }
     assert.is(await open(3), 3)
     assert.is(await open(undefined), 3)

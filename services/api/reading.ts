@@ -3,10 +3,10 @@ import type { Context } from 'hono'
 import { idPrefixOf, parseCursor } from '../../events/cursor.ts'
 import { FaafoError, isFaafoError } from '../../events/errors.ts'
 import { type Fractal, isFractal } from '../../events/task.ts'
+import { readCheckpoint as checkpointOf } from '../platform/checkpoint.ts'
 import { type Db, querying } from '../platform/database.ts'
 import { fractalOf } from '../platform/fractal-row.ts'
-import { liveModel } from '../platform/read-model.ts'
-import { checkpoint, fractal } from '../platform/schema.ts'
+import { fractal } from '../platform/schema.ts'
 import type { Api } from './api.ts'
 import { withinTime } from './time-limit.ts'
 
@@ -76,9 +76,4 @@ export async function findFractal(api: Api, uuid: string): Promise<Fractal | nul
 }
 
 /** The projection's checkpoint; null before the projector's first. */
-export async function readCheckpoint(db: Db) {
-  const [row] = await query('read the checkpoint', () =>
-    db.select().from(checkpoint).where(eq(checkpoint.projection, liveModel.projection)),
-  )
-  return row ?? null
-}
+export const readCheckpoint = (db: Db) => query('read the checkpoint', () => checkpointOf(db))

@@ -1,8 +1,8 @@
 import { and, asc, count, gt, inArray } from 'drizzle-orm'
 import type { Db } from '../platform/database.ts'
+import type { Q } from '../platform/q.ts'
 import { type FractalRow, fractal } from '../platform/schema.ts'
 import type { ListSource } from './list-source.ts'
-import type { Q } from './q.ts'
 import { query } from './reading.ts'
 import type { FractalPage } from './schemas.ts'
 

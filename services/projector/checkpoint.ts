@@ -1,14 +1,9 @@
 import { and, eq } from 'drizzle-orm'
+import { isOf, readCheckpoint } from '../platform/checkpoint.ts'
 import { type Db, querying } from '../platform/database.ts'
 import type { LogPosition } from '../platform/log-reader.ts'
-import { liveModel, PROJECTION_VERSION, type ReadModel } from '../platform/read-model.ts'
+import { liveModel, PROJECTION_VERSION } from '../platform/read-model.ts'
 import { type CheckpointRow, checkpoint } from '../platform/schema.ts'
-
-const isOf = ({ projection }: ReadModel) => eq(checkpoint.projection, projection)
-
-/** The checkpoint, null before the first projector. Throws `database-unavailable`. */
-export const readCheckpoint = (db: Db, model = liveModel): Promise<CheckpointRow | null> =>
-  querying('read the checkpoint', async () => (await db.select().from(checkpoint).where(isOf(model)))[0] ?? null)
 
 /** The checkpoint of the served one, made at the start of the log where there is none. Throws `database-unavailable`. */
 export async function openCheckpoint(db: Db): Promise<CheckpointRow> {

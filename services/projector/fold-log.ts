@@ -1,6 +1,7 @@
 import { FaafoError } from '../../events/errors.ts'
 import type { RecordedEvent } from '../../events/events.ts'
 import type { Broker } from '../platform/broker.ts'
+import { readCheckpoint } from '../platform/checkpoint.ts'
 import { type Db, rootCause } from '../platform/database.ts'
 import type { Log } from '../platform/log.ts'
 import { type LogPosition, readLog, verifyPosition } from '../platform/log-reader.ts'
@@ -10,7 +11,7 @@ import { liveModel, PROJECTION_VERSION } from '../platform/read-model.ts'
 import type { CheckpointRow } from '../platform/schema.ts'
 import { pause } from '../platform/shutdown.ts'
 import { applyBatch, type Copy } from './apply-batch.ts'
-import { openCheckpoint, positionOf, readCheckpoint, writeHalted } from './checkpoint.ts'
+import { openCheckpoint, positionOf, writeHalted } from './checkpoint.ts'
 import type { Observer } from './project.ts'
 
 export type ProjectorParts = { db: Db; broker: Broker; log: Log; logger: Logger }

@@ -1,10 +1,11 @@
 import { cursorOf } from '../../events/cursor.ts'
 import { type FaafoError, isFaafoError, messageOf } from '../../events/errors.ts'
+import { readCheckpoint } from '../platform/checkpoint.ts'
 import { rootCause } from '../platform/database.ts'
 import { PROJECTION_VERSION } from '../platform/read-model.ts'
 import type { CheckpointRow } from '../platform/schema.ts'
 import { pause } from '../platform/shutdown.ts'
-import { readCheckpoint, writeHalted } from './checkpoint.ts'
+import { writeHalted } from './checkpoint.ts'
 import { foldLog, type ProjectorParts } from './fold-log.ts'
 import { renew } from './renew.ts'
 

@@ -1,8 +1,8 @@
 import { isFaafoError, messageOf } from '../../events/errors.ts'
+import { readCheckpoint } from '../platform/checkpoint.ts'
 import { rootCause } from '../platform/database.ts'
 import { nextModel, PROJECTION_VERSION } from '../platform/read-model.ts'
 import { pause } from '../platform/shutdown.ts'
-import { readCheckpoint } from './checkpoint.ts'
 import type { ProjectorParts } from './fold-log.ts'
 import { rebuild } from './rebuild.ts'
 

@@ -20,8 +20,8 @@ import {
 import { z } from 'zod'
 import { FaafoError } from '../../events/errors.ts'
 import { explain, invalidRequest, wholeNumber } from '../../events/fractal.ts'
-import { fractal } from '../platform/schema.ts'
 import { type Field, fieldNamed, parseValue } from './fields.ts'
+import { fractal } from './schema.ts'
 
 /*
  * The original's query language (Flask-Restless 0.x) in the `q` parameter:
@@ -69,8 +69,10 @@ const orSchema = z.strictObject({ or: groupOf })
 const andSchema = z.strictObject({ and: groupOf })
 
 const count = wholeNumber(0, Number.MAX_SAFE_INTEGER)
+/** The form that a list of filters has; `whereOf` looks at what is in it. */
+export const filtersSchema = z.array(z.unknown()).max(MOST_FILTERS)
 const qSchema = z.strictObject({
-  filters: z.array(z.unknown()).max(MOST_FILTERS).default([]),
+  filters: filtersSchema.default([]),
   order_by: z
     .array(z.strictObject({ field: z.string(), direction: z.enum(['asc', 'desc']).default('asc') }))
     .max(20)
@@ -98,13 +100,17 @@ export function parseQ(text: string | undefined): Q {
     return direction === 'desc' ? desc(column) : asc(column)
   })
   return {
-    where: and(...filters.map((filter, i) => conditionOf(filter, `/filters/${i}`))),
+    where: whereOf(filters),
     orderBy: orderBy.length === 0 ? [] : [...orderBy, asc(fractal.firstSeq)],
     limit,
     offset,
     single,
   }
 }
+
+/** undefined: everything. Throws `invalid-request` with a pointer that begins with `/filters`. */
+export const whereOf = (filters: readonly unknown[]): SQL | undefined =>
+  and(...filters.map((filter, i) => conditionOf(filter, `/filters/${i}`)))
 
 function parseText(text: string): unknown {
   try {
@@ -117,7 +123,7 @@ function parseText(text: string): unknown {
 function parse<T extends z.ZodType>(schema: T, value: unknown, at = ''): z.output<T> {
   const parsed = schema.safeParse(value, { error: explain })
   if (parsed.success) return parsed.data
-  throw invalidRequest('read q', parsed.error, at)
+  throw invalidRequest('read the query', parsed.error, at)
 }
 
 /** Of a filter, or of several that `or` or `and` holds. */
@@ -176,6 +182,6 @@ function likeness({ column, kind }: Field, pattern: unknown, at: string): SQL {
 }
 
 const wrong = (pointer: string, detail: string) =>
-  new FaafoError('invalid-request', `cannot read q: ${pointer.slice(1)}: ${detail}`, {
+  new FaafoError('invalid-request', `cannot read the query: ${pointer.slice(1)}: ${detail}`, {
     details: { errors: [{ pointer, detail }] },
   })

@@ -2,7 +2,7 @@ import type { PgColumn } from 'drizzle-orm/pg-core'
 import { FaafoError } from '../../events/errors.ts'
 import { uuidSchema } from '../../events/fractal.ts'
 import { parseTime } from '../../events/moment.ts'
-import { fractal } from '../platform/schema.ts'
+import { fractal } from './schema.ts'
 
 type Kind = 'number' | 'int32' | 'int53' | 'text' | 'uuid' | 'time'
 /** `compares`: fields of equal values here can be compared with each other. */
@@ -76,6 +76,6 @@ const kinds: Record<Kind, { expected: string; parse: (value: unknown) => string 
 }
 
 const wrong = (pointer: string, detail: string) =>
-  new FaafoError('invalid-request', `cannot read q: ${pointer.slice(1)}: ${detail}`, {
+  new FaafoError('invalid-request', `cannot read the query: ${pointer.slice(1)}: ${detail}`, {
     details: { errors: [{ pointer, detail }] },
   })

@@ -1,6 +1,7 @@
 import { FaafoError, isFaafoError } from '../../events/errors.ts'
 import type { NewEvent } from '../../events/events.ts'
-import { type Command, decide, evolve, fold, isFractal, type Task } from '../../events/task.ts'
+import { type Command, decide, isFractal, type Task } from '../../events/task.ts'
+import { type ChangeParts, changeFractal } from '../platform/change.ts'
 import { identify } from '../platform/identity.ts'
 import type { Appended } from '../platform/log.ts'
 import type { Api } from './api.ts'
@@ -9,8 +10,6 @@ import { withinTime } from './time-limit.ts'
 /** Every answer to a write is there within two seconds, whatever the broker does. */
 const WRITE_MS = 1_800
 const APPEND_MS = 1_200
-/** Decisions made anew after a lost race, each on what the winner left. */
-const TRIES = 5
 
 export type Links = { traceparent?: string | undefined; correlationid?: string; causationid?: string }
 
@@ -48,42 +47,21 @@ export async function writing<T>(uuid: string, work: Promise<T>): Promise<T> {
  * Carries a command out and resolves to the state that it led to. Lost races are decided anew.
  * Throws what `decide` throws, and `log-unavailable`.
  */
-export async function change(api: Api, command: Exclude<Command, { type: 'request' }>, links: Links): Promise<Task> {
-  const uuid = command.fractal
-  for (let tries = 0; tries < TRIES; tries++) {
-    const history = await api.log.history(uuid)
-    const task = fold(history)
-    const decided = decide(command, task)
+export async function change(
+  api: Api,
+  command: Exclude<Command, { type: 'request' }>,
+  { traceparent }: Pick<Links, 'traceparent'>,
+): Promise<Task> {
+  const { fractal, type: action } = command
+  const parts: ChangeParts = {
+    history: api.log.history,
+    append: (event, links) => append(api, event, { ...links, traceparent }),
+  }
+  const { task, changed } = await changeFractal(parts, { fractal, action }, (history, task) => {
     const last = history.at(-1)
     if (last) api.freshness.wrote(last.seq)
-    const after = await appendAll(api, task, decided, links)
-    if (after === null) continue
-    // Read again for the broker's times; where that fails all is done nevertheless.
-    return decided.length > 0 && isFractal(after) ? api.log.load(uuid).catch(() => after) : after
-  }
-  throw new FaafoError(
-    'log-unavailable',
-    `cannot ${command.type} fractal '${uuid}': others kept changing it; try again`,
-    {
-      details: { uuid },
-    },
-  )
-}
-
-/** The state after all of them; null as soon as another event is found in the place of one. */
-async function appendAll(api: Api, task: Task, decided: NewEvent[], links: Links): Promise<Task | null> {
-  let after = task
-  let causationid = isFractal(task) ? task.last.id : undefined
-  const correlationid = isFractal(task) ? task.first.id : undefined
-  for (const event of decided) {
-    const appended = await append(api, event, {
-      ...links,
-      ...(correlationid && { correlationid }),
-      ...(causationid && { causationid }),
-    })
-    if (!appended.won) return null
-    causationid = appended.event.id
-    after = evolve(after, appended.event)
-  }
-  return after
+    return decide(command, task)
+  })
+  // Read again for the broker's times; where that fails all is done nevertheless.
+  return changed && isFractal(task) ? api.log.load(fractal).catch(() => task) : task
 }

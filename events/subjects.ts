@@ -44,6 +44,9 @@ export function namesIn(namespace: string) {
     /** Durable consumer of the workers, and what it filters. */
     renderConsumer: prefixed('render'),
     renderFilter: `${dotted}fractal.requested.*.*`,
+    /** Durable consumer of the operators, and what it filters: the first version of every bulk operation. */
+    operateConsumer: prefixed('operate'),
+    operateFilter: `${dotted}faafo.operation.*.1`,
     requested,
     attempt,
     outcome,

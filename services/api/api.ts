@@ -2,6 +2,7 @@ import type { Broker } from '../platform/broker.ts'
 import type { Db } from '../platform/database.ts'
 import type { Log } from '../platform/log.ts'
 import type { Logger } from '../platform/logger.ts'
+import type { Operations } from '../platform/operations.ts'
 import type { ImageStore } from '../storage/image-store.ts'
 import type { Freshness } from './freshness.ts'
 import type { Live } from './live.ts'
@@ -29,4 +30,9 @@ export type ApiOptions = {
   random: () => number
 }
 
-export type Api = ApiOptions & { freshness: Freshness; logSpace: LogSpace; noteReadiness: NoteReadiness }
+export type Api = ApiOptions & {
+  freshness: Freshness
+  logSpace: LogSpace
+  noteReadiness: NoteReadiness
+  operations: Operations
+}

@@ -3,6 +3,7 @@ import { methodNotAllowed } from 'hono/method-not-allowed'
 import { routePath } from 'hono/route'
 import { v7 } from 'uuid'
 import { FaafoError, isFaafoError } from '../../events/errors.ts'
+import { operationsOf } from '../platform/operations.ts'
 import type { Api, ApiOptions } from './api.ts'
 import { postBatch } from './batch.ts'
 import { deleteFractal, postCancel, postRetry } from './commands.ts'
@@ -16,6 +17,7 @@ import { getImage } from './images.ts'
 import { listFractals } from './list.ts'
 import { createLogSpace } from './log-space.ts'
 import { openApiDocument } from './openapi.ts'
+import { getOperation, postOperation, postStop } from './operations.ts'
 import { errorAnswer, getDocs, getGallery, getIcon } from './pages.ts'
 import { problemResponse } from './problems.ts'
 import { createReadinessLog } from './readiness-log.ts'
@@ -29,6 +31,7 @@ export function createApi(options: ApiOptions): Hono {
   const api: Api = {
     ...options,
     logSpace: createLogSpace(),
+    operations: operationsOf(options.broker),
     noteReadiness: createReadinessLog(options.logger),
     freshness: createFreshness({
       readSeq: async () => (await readCheckpoint(options.db))?.seq ?? 0,
@@ -62,6 +65,9 @@ export function createApi(options: ApiOptions): Hono {
   app.post('/v1/fractal/:uuid/retry', (c) => postRetry(api, c))
   app.post('/v1/batch', (c) => postBatch(api, c))
   app.post('/v1/estimate', (c) => postEstimate(api, c))
+  app.post('/v1/operations', (c) => postOperation(api, c))
+  app.get('/v1/operations/:id', (c) => getOperation(api, c))
+  app.post('/v1/operations/:id/cancel', (c) => postStop(api, c))
   app.get('/v1/status', (c) => getStatus(api, c))
   app.get('/fractal/:uuid', (c) => getImage(api, c))
 

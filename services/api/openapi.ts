@@ -2,6 +2,8 @@ import { OpenAPIHono, type RouteConfig } from '@hono/zod-openapi'
 import { z } from 'zod'
 import { fractalRequestSchema, uuidSchema } from '../../events/fractal.ts'
 import { VERSION } from '../platform/identity.ts'
+import { operationRoutes } from './openapi-operations.ts'
+import { json, problems, requestHeaders } from './openapi-parts.ts'
 import {
   batchAnswerSchema,
   batchSchema,
@@ -11,18 +13,12 @@ import {
   fractalPageSchema,
   keysetPageSchema,
   listQuerySchema,
-  problemSchema,
   readQuerySchema,
   readySchema,
   showQuerySchema,
   statusSchema,
 } from './schemas.ts'
 
-const json = (description: string, schema: z.ZodType, headers?: z.ZodObject) => ({
-  description,
-  content: { 'application/json': { schema } },
-  ...(headers && { headers }),
-})
 const text = (description: string, type: string) => ({
   description,
   content: { [type]: { schema: { type: 'string' as const } } },
@@ -32,29 +28,6 @@ const image = (description: string, headers?: z.ZodObject) => ({
   content: { 'image/png': { schema: { type: 'string' as const, format: 'binary' } } },
   ...(headers && { headers }),
 })
-
-const titles = {
-  400: 'the request is not valid; `errors` points to each mistake',
-  403: 'the request comes from the page of another site',
-  404: 'there is no such fractal',
-  405: 'the method is not allowed; `Allow` names those that are',
-  409: 'the state does not allow that; `code` says which way',
-  410: 'the uuid was deleted, or a cursor is of another log',
-  413: 'the body is too large',
-  415: 'the content type is not supported',
-  422: 'the idempotency key was used for another request',
-  500: 'the image is lost or damaged, or something failed on our side',
-  503: 'a part is away for now: `Retry-After` says when to try again, `uuid` with which uuid',
-  507: 'the log is full',
-} as const
-
-const problems = (...codes: (keyof typeof titles)[]) =>
-  Object.fromEntries(
-    codes.map((code) => [
-      code,
-      { description: titles[code], content: { 'application/problem+json': { schema: problemSchema } } },
-    ]),
-  )
 
 const uuidParams = z.object({ uuid: uuidSchema })
 const writeHeaders = z.object({
@@ -70,12 +43,6 @@ const imageHeaders = z.object({
   ETag: z.string().meta({ description: 'the checksum, in quotes' }),
   'Cache-Control': z.string(),
   'Content-Length': z.string(),
-})
-const requestHeaders = z.object({
-  'idempotency-key': z.string().min(1).max(255).optional().meta({
-    description: 'a request repeated with the same key has one effect, and gets the first answer again',
-  }),
-  traceparent: z.string().optional().meta({ description: 'W3C trace context: it goes into the events' }),
 })
 
 const ofFractal = (
@@ -200,6 +167,7 @@ const routes: RouteConfig[] = [
     request: { body: { content: { 'application/json': { schema: fractalRequestSchema } } } },
     responses: { 200: json('the estimate', estimateSchema), ...problems(400, 403, 413, 415) },
   },
+  ...operationRoutes,
   plain('/v1/status', 'Queue, workers and projection', json('as far as it can be told just now', statusSchema)),
   plain('/healthz', 'Whether this process answers', json('it does', z.object({ status: z.literal('ok') }))),
   plain('/readyz', 'Whether this api can append', json('it can; what else is amiss is in the body', readySchema), {

@@ -4,7 +4,7 @@ import { idPrefixOf, parseCursor } from '../../events/cursor.ts'
 import { FaafoError, isFaafoError } from '../../events/errors.ts'
 import { type Fractal, isFractal } from '../../events/task.ts'
 import { readCheckpoint as checkpointOf } from '../platform/checkpoint.ts'
-import { type Db, querying } from '../platform/database.ts'
+import { type Db, isUndefinedTable, querying } from '../platform/database.ts'
 import { fractalOf } from '../platform/fractal-row.ts'
 import { fractal } from '../platform/schema.ts'
 import type { Api } from './api.ts'
@@ -12,8 +12,6 @@ import { withinTime } from './time-limit.ts'
 
 /** One query; with the second that a read may wait before it, an answer is there within two. */
 const QUERY_MS = 900
-/** PostgreSQL's undefined_table: nobody has migrated this database yet. */
-const UNDEFINED_TABLE = '42P01'
 
 /** Runs a query. Throws `database-unavailable`, also where no answer comes in time. */
 export async function query<T>(action: string, run: () => Promise<T>): Promise<T> {
@@ -24,11 +22,6 @@ export async function query<T>(action: string, run: () => Promise<T>): Promise<T
     if (!isUndefinedTable(error)) throw error
     throw new FaafoError('database-unavailable', `cannot ${action}: the database is not set up yet`, { cause: error })
   }
-}
-
-function isUndefinedTable(error: unknown): boolean {
-  for (let e = error; e instanceof Error; e = e.cause) if ('code' in e && e.code === UNDEFINED_TABLE) return true
-  return false
 }
 
 /**

@@ -15,9 +15,9 @@ import { append, type Links, writing } from './writing.ts'
 
 export const MAX_BODY_BYTES = 64 * 1024
 /** Namespace of the uuids that idempotency keys lead to (v5). It never changes: the log's slots are the memory. */
-const KEY_NAMESPACE = '6d0a8a1e-1a4e-5b0c-9a83-6f0f5d4d2c11'
+export const KEY_NAMESPACE = '6d0a8a1e-1a4e-5b0c-9a83-6f0f5d4d2c11'
 /** Whose keys they are, until callers have names. */
-const CALLER = 'anonymous'
+export const CALLER = 'anonymous'
 
 export type Requested = { status: 200 | 201; fractal: Fractal; replayed: boolean }
 export type RequestOptions = Pick<Links, 'traceparent'> & {

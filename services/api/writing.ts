@@ -4,6 +4,7 @@ import { type Command, decide, isFractal, type Task } from '../../events/task.ts
 import { type ChangeParts, changeFractal } from '../platform/change.ts'
 import { identify } from '../platform/identity.ts'
 import type { Appended } from '../platform/log.ts'
+import type { AppendOptions } from '../platform/slots.ts'
 import type { Api } from './api.ts'
 import { withinTime } from './time-limit.ts'
 
@@ -16,11 +17,21 @@ export type Links = { traceparent?: string | undefined; correlationid?: string; 
 /** Appends with this api as the source, and remembers the position for the reads that follow. */
 export async function append(api: Api, event: NewEvent, { traceparent, ...links }: Links): Promise<Appended> {
   const identified = identify(event, api.source, { ...links, ...(traceparent && { traceparent }) })
+  const appended = await appending(api, event.type, (options) => api.log.append(identified, options))
+  api.freshness.wrote(appended.event.seq)
+  return appended
+}
+
+/** One append to either stream, counted, with what it tells of the room that is left. */
+export async function appending<T extends { won: boolean }>(
+  api: Api,
+  type: string,
+  append: (options: AppendOptions) => Promise<T>,
+): Promise<T> {
   try {
-    const appended = await api.log.append(identified, { withinMs: APPEND_MS })
-    api.freshness.wrote(appended.event.seq)
+    const appended = await append({ withinMs: APPEND_MS })
     api.logSpace.found()
-    if (appended.won) api.metrics.appended.inc({ type: event.type })
+    if (appended.won) api.metrics.appended.inc({ type })
     return appended
   } catch (error) {
     if (isFaafoError(error, 'log-full')) api.logSpace.missed(error.message)
@@ -29,11 +40,11 @@ export async function append(api: Api, event: NewEvent, { traceparent, ...links 
 }
 
 /** One write, answered in time; where the log is away the error names the uuid to repeat it with. */
-export async function writing<T>(uuid: string, work: Promise<T>): Promise<T> {
+export async function writing<T>(uuid: string, work: Promise<T>, what = `fractal '${uuid}'`): Promise<T> {
   const late = () =>
     new FaafoError(
       'log-unavailable',
-      `cannot be sure that fractal '${uuid}' was changed: the broker did not confirm it in time; repeat the request with the same uuid`,
+      `cannot be sure that ${what} was changed: the broker did not confirm it in time; repeat the request with the same uuid`,
     )
   try {
     return await withinTime(WRITE_MS, work, late)

@@ -9,7 +9,7 @@ const services: Service[] = [
     name: 'up',
     summary: 'run everything on this machine',
     description:
-      'Runs everything on this machine: an embedded broker and database (unless NATS_URL or DATABASE_URL name others), the api, workers and the projector. Ctrl-C stops it all.',
+      'Runs everything on this machine: an embedded broker and database (unless NATS_URL or DATABASE_URL name others), the api, workers, the projector and an operator. Ctrl-C stops it all.',
     run: () => import('../up/main.ts'),
   },
   {
@@ -30,6 +30,12 @@ const services: Service[] = [
     description: 'Runs one projector, against NATS_URL and DATABASE_URL. A second one is a standby.',
     run: () => import('../projector/main.ts'),
   },
+  {
+    name: 'operator',
+    summary: 'run one operator',
+    description: 'Runs one operator, which carries out bulk operations, against NATS_URL and DATABASE_URL.',
+    run: () => import('../operator/main.ts'),
+  },
 ]
 
 const examples: Record<string, string> = {
@@ -39,7 +45,7 @@ const examples: Record<string, string> = {
   projector: '$ NATS_URL=nats://broker:4222 DATABASE_URL=postgres://faafo:secret@db/faafo faafo projector',
 }
 
-/** `up`, `api`, `worker`, `projector` and `migrate`. */
+/** `up`, `api`, `worker`, `projector`, `operator` and `migrate`. */
 export function addServices(program: Command, surroundings: Surroundings): void {
   for (const { name, summary, description, run } of services) {
     program

@@ -60,7 +60,7 @@ export function aggregatesOf<K extends Kind>(broker: Broker, kind: K): Aggregate
         id,
         message: encodeAggregate(kind, event),
         what: `${event.type} of ${kind.name} '${aggregate}'`,
-        details: { [kind.name]: aggregate },
+        details: { uuid: aggregate },
       }
       const done = await slots.append(entry, options)
       if ('holder' in done) return { won: done.holder.id === id, event: done.holder }

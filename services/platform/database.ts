@@ -66,6 +66,14 @@ export function isDatabaseAway(error: unknown): boolean {
   return false
 }
 
+/** PostgreSQL's undefined_table: nobody has migrated this database yet. */
+const UNDEFINED_TABLE = '42P01'
+
+export function isUndefinedTable(error: unknown): boolean {
+  for (let e = error; e instanceof Error; e = e.cause) if ('code' in e && e.code === UNDEFINED_TABLE) return true
+  return false
+}
+
 /**
  * The innermost cause, which says what went wrong. Drizzle's errors around it quote the whole statement with its
  * parameters: not fit for a log line.

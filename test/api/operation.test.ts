@@ -5,7 +5,7 @@ import { createMetrics } from '../../services/api/metrics.ts'
 import { fractalObjectSchema, readySchema, statusSchema } from '../../services/api/schemas.ts'
 import { createLogger } from '../../services/platform/logger.ts'
 import { announce } from '../../services/platform/presence.ts'
-import { renderQueue } from '../../services/platform/render-queue.ts'
+import { renderQueue } from '../../services/platform/work-queue.ts'
 import { until } from '../support/until.ts'
 import { complete, create, json, keptLog, params, post, start, withApi } from './with-api.ts'
 

@@ -6,7 +6,7 @@ import { nodesOf, type SourceFile } from './source-files.ts'
 export type HouseRule = (source: SourceFile) => string[]
 
 const LIBRARIES = ['events', 'kernel', 'storage', 'platform']
-const SERVICES = ['api', 'web', 'worker', 'projector', 'subscribers']
+const SERVICES = ['api', 'web', 'worker', 'projector', 'operator', 'subscribers']
 const OPERATING = ['cli', 'replay', 'up']
 
 /** What each part may import, besides itself. */
@@ -19,6 +19,7 @@ const MAY_IMPORT: Record<string, string[]> = {
   api: [...LIBRARIES, 'web'],
   worker: LIBRARIES,
   projector: LIBRARIES,
+  operator: LIBRARIES,
   subscribers: LIBRARIES,
   cli: [...LIBRARIES, ...SERVICES, ...OPERATING],
   replay: [...LIBRARIES, ...SERVICES, ...OPERATING],

@@ -1,11 +1,11 @@
 import { AckPolicy, type Consumer, DeliverPolicy, type JetStreamManager, type JsMsg, NatsError, nanos } from 'nats'
-import { decode } from '../../events/codec.ts'
+import { decode, type Position, type ReceivedMessage } from '../../events/codec.ts'
 import { FaafoError, isFaafoError } from '../../events/errors.ts'
 import type { RecordedEvent } from '../../events/events.ts'
 import type { Broker } from './broker.ts'
 import type { Logger } from './logger.ts'
 
-/** A delivery that shows no sign of life for this long is given to another worker. */
+/** A delivery that shows no sign of life for this long is given to another process. */
 export const ACK_WAIT_MS = 10_000
 
 /** What the broker answers where there is no such consumer. */
@@ -18,39 +18,58 @@ const ASK_MS = 3_000
  * One message of the queue. `ack`, `nak` and `working` send a word to the broker and wait for no answer: a word that is
  * lost means that the message is delivered again.
  */
-export type Delivery = {
+export type Delivery<E = RecordedEvent> = {
   /** Throws `undecodable-event`. */
-  event(): RecordedEvent
+  event(): E
   /** Whether the broker says that it was delivered before; a broker that was killed may have forgotten. */
   redelivered: boolean
   /** The message is done and is never delivered again. */
   ack(): void
-  /** The message may be delivered again, to whichever worker, after `delayMs`. */
+  /** The message may be delivered again, to whichever process, after `delayMs`. */
   nak(delayMs: number): void
   /** The message is being worked on: its ack wait starts anew. */
   working(): void
 }
 
-/** The queue of requested tasks that all workers share. */
-export type RenderQueue = {
+/** A queue that any number of processes share: each message is handed to one of them. */
+export type WorkQueue<E> = {
   /**
    * Asks for up to `max` deliveries; yields those that are there at once and more as they come, for a few seconds or
    * until `signal` fires (what has arrived by then is still yielded). Throws `log-unavailable`; ask again later.
    */
-  ask(max: number, signal: AbortSignal): AsyncGenerator<Delivery, void>
+  ask(max: number, signal: AbortSignal): AsyncGenerator<Delivery<E>, void>
+}
+
+export type RenderQueue = WorkQueue<RecordedEvent>
+
+/** The queue of requested tasks that all workers share. */
+export const renderQueue = (broker: Broker, logger: Logger): RenderQueue => {
+  const { stream, renderConsumer: consumer, renderFilter: filter } = broker.names
+  return workQueue(broker, logger, { stream, consumer, filter, decode })
+}
+
+/** A durable consumer, the stream that it is on, and how its messages are read. */
+type Source<E> = {
+  stream: string
+  consumer: string
+  filter: string
+  decode: (message: ReceivedMessage, position: Position) => E
 }
 
 /**
- * The queue as a durable pull consumer on the stream of events, made by whichever worker comes first, and again
+ * The queue as a durable pull consumer on a stream of events, made by whichever process comes first, and again
  * where it vanished. No limit on deliveries (attempts are counted in the log) nor on messages in hand (with the
  * broker's default, a thousand delayed naks would stop the queue).
  *
- * A power cut may take the end of the log and leave the consumer's state, which then stands beyond it: what is recorded
- * from then on would not be delivered. Such a consumer is made anew, also after a reconnect; it delivers every request
- * of the log once more, and whoever takes one finds its outcome.
+ * A power cut may take the end of the stream and leave the consumer's state, which then stands beyond it: what is recorded
+ * from then on would not be delivered. Such a consumer is made anew, also after a reconnect; it delivers every message
+ * once more, and whoever takes one finds what came of it.
  */
-export function renderQueue(broker: Broker, logger: Logger): RenderQueue {
-  const { names } = broker
+export function workQueue<E>(
+  broker: Broker,
+  logger: Logger,
+  { stream, consumer: durable, filter, decode }: Source<E>,
+): WorkQueue<E> {
   let known: Promise<Consumer> | undefined
   broker.onReconnect(() => {
     known = undefined
@@ -59,27 +78,27 @@ export function renderQueue(broker: Broker, logger: Logger): RenderQueue {
   async function openConsumer(): Promise<Consumer> {
     const nc = broker.nc()
     const jsm = await nc.jetstreamManager({ checkAPI: false })
-    const found = await jsm.consumers.info(names.stream, names.renderConsumer).catch((error) => {
+    const found = await jsm.consumers.info(stream, durable).catch((error) => {
       if (error instanceof NatsError && error.api_error?.err_code === CONSUMER_NOT_FOUND) return null
       throw error
     })
     if (!found) await addConsumer(jsm)
     else {
-      const { state } = await jsm.streams.info(names.stream)
+      const { state } = await jsm.streams.info(stream)
       const { delivered } = found
       if (delivered.stream_seq > state.last_seq) {
         logger.warn({ delivered: delivered.stream_seq, lastSeq: state.last_seq }, 'log lost its end, queue made anew')
-        await jsm.consumers.delete(names.stream, names.renderConsumer)
+        await jsm.consumers.delete(stream, durable)
         await addConsumer(jsm)
       }
     }
-    return nc.jetstream().consumers.get(names.stream, names.renderConsumer)
+    return nc.jetstream().consumers.get(stream, durable)
   }
 
   const addConsumer = (jsm: JetStreamManager) =>
-    jsm.consumers.add(names.stream, {
-      durable_name: names.renderConsumer,
-      filter_subject: names.renderFilter,
+    jsm.consumers.add(stream, {
+      durable_name: durable,
+      filter_subject: filter,
       deliver_policy: DeliverPolicy.All,
       ack_policy: AckPolicy.Explicit,
       ack_wait: nanos(ACK_WAIT_MS),
@@ -97,20 +116,20 @@ export function renderQueue(broker: Broker, logger: Logger): RenderQueue {
         if (signal.aborted) stop()
         signal.addEventListener('abort', stop, { once: true })
         try {
-          for await (const message of messages) yield deliveryOf(message)
+          for await (const message of messages) yield deliveryOf(message, decode)
         } finally {
           signal.removeEventListener('abort', stop)
         }
       } catch (error) {
         known = undefined
         if (isFaafoError(error)) throw error
-        throw new FaafoError('log-unavailable', 'cannot ask for tasks: the broker did not answer', { cause: error })
+        throw new FaafoError('log-unavailable', 'cannot ask for work: the broker did not answer', { cause: error })
       }
     },
   }
 }
 
-const deliveryOf = (message: JsMsg): Delivery => ({
+const deliveryOf = <E>(message: JsMsg, decode: Source<E>['decode']): Delivery<E> => ({
   event: () =>
     decode(
       { header: (name) => message.headers?.get(name) ?? '', body: message.string() },

@@ -1,0 +1,353 @@
+import { headers } from 'nats'
+import { v4 } from 'uuid'
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { encode } from '../../events/codec.ts'
+import type { FractalEvent } from '../../events/events.ts'
+import { decide, type OperationCommand } from '../../events/operation.ts'
+import { carryOut } from '../../services/operator/carry-out.ts'
+import { identify } from '../../services/platform/identity.ts'
+import { runProjector } from '../../services/projector/projector.ts'
+import { start as begin, complete, create, fail, json, post } from '../api/with-api.ts'
+import { withPglite } from '../support/database.ts'
+import { until } from '../support/until.ts'
+import { type Bulk, freezingAfter, typesOf, withBulk } from './with-operator.ts'
+
+const status = (val: string) => [{ name: 'status', op: '==', val }]
+const counts = (changed: number, unchanged = 0, unreadable = 0) => ({ changed, unchanged, unreadable })
+
+for (const [name, database] of [
+  ['PostgreSQL', undefined],
+  ['the embedded database', withPglite],
+] as const) {
+  test(`every fractal that matches is cancelled, and nothing else is touched, with ${name}`, () =>
+    withBulk(
+      async (bulk) => {
+        const { log } = bulk
+        const waiting = await bulk.createMany(150)
+        const [done, failed] = await bulk.createMany(2)
+        await complete(bulk, done ?? '')
+        await fail(bulk, failed ?? '')
+        bulk.start()
+        const id = await bulk.bulk('cancel', status('requested'))
+        const { status: ended, counts: found, matched, finished_at, event_id } = await bulk.over(id)
+        assert.equal([ended, found, matched], ['completed', counts(150), 150])
+        assert.ok(Date.parse(finished_at ?? '') > 0)
+        for (const uuid of waiting) {
+          const [requested, cancelled, ...more] = await log.history(uuid)
+          assert.equal(more, [])
+          assert.is(cancelled?.type, 'TaskCancelled')
+          assert.equal([cancelled?.causationid, cancelled?.correlationid], [event_id, requested?.id])
+          assert.is(cancelled?.source, '/operator/test')
+          assert.match(JSON.stringify(cancelled?.data), `asked for by bulk operation ${id}`)
+        }
+        assert.equal(await bulk.appendedBy(id, [done ?? '', failed ?? '']), {})
+        const { num_results } = await json(
+          bulk.app.request(`/v1/fractal?q=${JSON.stringify({ filters: status('cancelled') })}`),
+        )
+        assert.is(num_results, 150, 'who saw the end of the operation sees it in the list')
+      },
+      database ? { database } : {},
+    ))
+}
+
+test('states that do not allow it are counted as unchanged, and an empty list of filters means all', () =>
+  withBulk(async (bulk) => {
+    const [waiting, rendering, done] = await bulk.createMany(3)
+    await begin(bulk, rendering ?? '')
+    await complete(bulk, done ?? '')
+    bulk.start()
+    const { counts: found, matched } = await bulk.over(await bulk.bulk('cancel'))
+    assert.equal([found, matched], [counts(2, 1), 3])
+    assert.is((await bulk.log.load(waiting ?? '')).status, 'cancelled')
+    const none = await bulk.over(await bulk.bulk('cancel', status('rendering')))
+    assert.equal([none.status, none.counts, none.matched], ['completed', counts(0), 0])
+  }))
+
+test('fractals that came after the operation are none of its business', () =>
+  withBulk(async (bulk) => {
+    const before = await bulk.createMany(3)
+    const id = await bulk.bulk('delete')
+    const after = await bulk.createMany(2)
+    bulk.start()
+    assert.equal((await bulk.over(id)).counts, counts(3))
+    assert.equal(await bulk.appendedBy(id, before), { TaskCancelled: 3, TaskDeleted: 3 })
+    for (const uuid of after) assert.is((await bulk.log.load(uuid)).status, 'requested')
+  }))
+
+test('where nothing was there yet nothing is done', () =>
+  withBulk(async (bulk) => {
+    const id = await bulk.bulk('delete')
+    bulk.start()
+    assert.equal((await bulk.over(id)).counts, counts(0))
+  }))
+
+test('it waits until the table knows what was there', () =>
+  withBulk(
+    async (bulk) => {
+      bulk.start()
+      const uuids = await bulk.createMany(5)
+      const id = await bulk.bulk('cancel')
+      await until(async () => (await takenBy(bulk)) === 1, { what: 'the operator has it in hand' })
+      assert.is((await bulk.operation(id)).status, 'requested')
+      const stop = new AbortController()
+      const projecting = runProjector(bulk.parts, stop.signal)
+      assert.equal((await bulk.over(id)).counts, counts(5))
+      assert.equal(await bulk.appendedBy(id, uuids), { TaskCancelled: 5 })
+      stop.abort()
+      await projecting
+    },
+    { projector: false },
+  ))
+
+/** Operations handed out and not acknowledged. */
+async function takenBy({ broker }: Bulk): Promise<number> {
+  const { aggregateStream, operateConsumer } = broker.names
+  const jsm = await broker.nc().jetstreamManager()
+  return (await jsm.consumers.info(aggregateStream, operateConsumer).catch(() => null))?.num_ack_pending ?? 0
+}
+
+test('what failed is retried at the rate that was asked for, each once, though it fails again', () =>
+  withBulk(async (bulk) => {
+    const parked = await bulk.createMany(30)
+    for (const uuid of parked) await fail(bulk, uuid)
+    bulk.start()
+    const id = await bulk.bulk('retry', status('failed'), { rate: 20 })
+    const failing = new Set<string>()
+    await until(
+      async () => {
+        for (const uuid of parked) {
+          if (failing.has(uuid) || (await bulk.log.history(uuid)).length < 3) continue
+          failing.add(uuid)
+          await fail(bulk, uuid, 2)
+        }
+        return failing.size === parked.length
+      },
+      { what: 'all are retried and have failed again' },
+    )
+    const { counts: found } = await bulk.over(id)
+    assert.equal(found, counts(30))
+    assert.equal(await bulk.appendedBy(id, parked), { TaskRequested: 30 })
+    // 30 at 20 in a second are there after 1.45 seconds; half of it, for the first may have come late.
+    const times = (await Promise.all(parked.map((uuid) => bulk.log.history(uuid))))
+      .flatMap((events) => events.filter(({ type, data }) => type === 'TaskRequested' && data.generation === 2))
+      .map(({ recordedAt }) => recordedAt)
+      .sort((a, b) => a - b)
+    const offsets = times.map((time) => time - (times[0] ?? 0))
+    assert.ok((offsets.at(-1) ?? 0) >= 725, `${offsets}`)
+  }))
+
+for (const { action, last, filters, before } of [
+  { action: 'cancel', last: 'TaskCancelled', filters: status('requested'), before: null },
+  { action: 'retry', last: 'TaskRequested', filters: status('failed'), before: fail },
+  { action: 'delete', last: 'TaskDeleted', filters: undefined, before: null },
+] as const) {
+  test(`${action}: killed between an append and its progress it goes on elsewhere, and does nothing twice`, () =>
+    withBulk(async (bulk) => {
+      const uuids = await bulk.createMany(40)
+      for (const uuid of uuids) await before?.(bulk, uuid)
+      const id = await bulk.bulk(action, filters)
+      const dead = freezingAfter(bulk, 15, last)
+      void dead.begin(id)
+      await until(dead.isFrozen, { what: 'the first executor has stopped dead' })
+      await bulk.projected() // what it changed matches no more
+      assert.equal((await bulk.operation(id)).counts, counts(0))
+      if (action === 'retry') {
+        for (const uuid of uuids) {
+          if ((await bulk.log.history(uuid)).length === 3) await fail(bulk, uuid, 2)
+        }
+        await bulk.projected() // and some match again
+      }
+      bulk.start()
+      const { counts: found, matched } = await bulk.over(id)
+      assert.equal([found, matched], [counts(40), 40])
+      dead.stop()
+      dead.release()
+      const half = action === 'delete' ? { TaskCancelled: 40 } : {}
+      assert.equal(await bulk.appendedBy(id, uuids), { ...half, [last]: 40 })
+    }))
+}
+
+test('a delete that died between its two events is finished, although its fractal does not match any more', () =>
+  withBulk(async (bulk) => {
+    const [uuid] = await bulk.createMany(1)
+    const id = await bulk.bulk('delete', status('requested'))
+    const dead = freezingAfter(bulk, 1, 'TaskCancelled')
+    void dead.begin(id)
+    await until(dead.isFrozen, { what: 'the fractal is cancelled' })
+    await bulk.projected()
+    bulk.start()
+    assert.equal((await bulk.over(id)).counts, counts(1))
+    assert.equal(typesOf(await bulk.log.history(uuid ?? '')), ['TaskRequested', 'TaskCancelled', 'TaskDeleted'])
+    dead.stop()
+    dead.release()
+  }))
+
+test('of two that carry out the same operation one goes on, and nothing is done twice', () =>
+  withBulk(async (bulk) => {
+    const uuids = await bulk.createMany(300)
+    const id = await bulk.bulk('cancel', [], { rate: 200 })
+    const signal = new AbortController().signal
+    const endings = await Promise.all([1, 2].map(() => carryOut(bulk.parts, id, signal)))
+    assert.ok(endings.includes('over'))
+    assert.equal((await bulk.over(id)).counts, counts(300))
+    assert.equal(await bulk.appendedBy(id, uuids), { TaskCancelled: 300 })
+  }))
+
+test('an executor that wakes up after another one has gone on leaves, and changes nothing', () =>
+  withBulk(async (bulk) => {
+    const uuids = await bulk.createMany(40)
+    const id = await bulk.bulk('cancel')
+    const slow = freezingAfter(bulk, 10, 'TaskCancelled')
+    const ending = slow.begin(id)
+    await until(slow.isFrozen, { what: 'the first executor sleeps' })
+    bulk.start()
+    await bulk.over(id)
+    for (const uuid of uuids) await post(bulk.app, `/v1/fractal/${uuid}/retry`)
+    slow.release()
+    assert.is.not(await ending, 'stopped')
+    assert.equal((await bulk.operation(id)).counts, counts(40))
+    assert.equal(await bulk.appendedBy(id, uuids), { TaskCancelled: 40 })
+    for (const uuid of uuids) assert.is((await bulk.log.load(uuid)).status, 'requested')
+  }))
+
+test('an operation in hand is handed back when its operator stops, and goes on with the next one', () =>
+  withBulk(async (bulk) => {
+    const uuids = await bulk.createMany(60)
+    const first = bulk.start()
+    const id = await bulk.bulk('cancel', [], { rate: 30 })
+    await until(async () => (await bulk.operation(id)).counts.changed > 0, { what: 'it has begun' })
+    await first.stop()
+    assert.is((await bulk.operation(id)).status, 'running')
+    bulk.start()
+    assert.equal((await bulk.over(id)).counts, counts(60))
+    assert.equal(await bulk.appendedBy(id, uuids), { TaskCancelled: 60 })
+  }))
+
+test('one that is stopped changes nothing more, and says what it had changed', () =>
+  withBulk(async (bulk) => {
+    const uuids = await bulk.createMany(60)
+    bulk.start()
+    const id = await bulk.bulk('cancel', [], { rate: 10 })
+    await until(async () => (await bulk.operation(id)).counts.changed > 0, { what: 'it has begun' })
+    const stopping = await json(post(bulk.app, `/v1/operations/${id}/cancel`))
+    assert.is(stopping.status, 'stopping')
+    const { status: ended, counts: found } = await bulk.over(id)
+    assert.is(ended, 'cancelled')
+    assert.ok(found.changed > 0 && found.changed < 60)
+    assert.equal(await bulk.appendedBy(id, uuids), { TaskCancelled: found.changed })
+    assert.is((await json(post(bulk.app, `/v1/operations/${id}/cancel`))).status, 'cancelled')
+  }))
+
+test('one that was stopped before anybody began it ends without the table', () =>
+  withBulk(
+    async (bulk) => {
+      await bulk.createMany(1)
+      bulk.start()
+      const id = await bulk.bulk('delete')
+      await post(bulk.app, `/v1/operations/${id}/cancel`)
+      const { status: ended, counts: found } = await bulk.over(id)
+      assert.equal([ended, found], ['cancelled', counts(0)])
+    },
+    { projector: false },
+  ))
+
+test('what is decided on is the state that matched, not one that the table does not know yet', () =>
+  withBulk(
+    async (bulk) => {
+      const { parts } = bulk
+      const [retried, failed] = await bulk.createMany(2)
+      for (const uuid of [retried, failed]) await fail(bulk, uuid ?? '')
+      const project = (signal: AbortSignal) => runProjector(parts, signal)
+      const first = new AbortController()
+      const projecting = project(first.signal)
+      await bulk.projected()
+      first.abort()
+      await projecting
+      const id = await bulk.bulk('delete', status('failed'))
+      await post(bulk.app, `/v1/fractal/${retried}/retry`)
+      bulk.start()
+      await until(async () => (await bulk.log.load(failed ?? '')).status === 'deleted', {
+        what: 'the other is deleted',
+      })
+      const second = new AbortController()
+      const again = project(second.signal)
+      assert.equal((await bulk.over(id)).counts, counts(1, 1))
+      assert.is((await bulk.log.load(retried ?? '')).status, 'requested')
+      second.abort()
+      await again
+    },
+    { projector: false },
+  ))
+
+test('an outage of the database and of the broker is waited out', () =>
+  withBulk(async (bulk) => {
+    const { server, database } = bulk
+    const uuids = await bulk.createMany(80)
+    bulk.start()
+    const id = await bulk.bulk('cancel', [], { rate: 20 })
+    const changed = () =>
+      bulk.operation(id).then(
+        (operation) => operation.counts?.changed ?? 0,
+        () => 0,
+      )
+    await until(async () => (await changed()) > 0, { what: 'it has begun' })
+    await database?.kill()
+    await database?.restart()
+    await until(async () => (await changed()) > 25, { what: 'it goes on' })
+    await server.kill()
+    await server.restart()
+    await until(async () => (await changed()) === 80, { what: 'it ends', withinMs: 90_000 })
+    assert.equal((await bulk.over(id)).counts, counts(80))
+    assert.equal(await bulk.appendedBy(id, uuids), { TaskCancelled: 80 })
+  }))
+
+/** Records an operation that no api of today would. */
+async function request(
+  { parts }: Bulk,
+  changes: Partial<Extract<OperationCommand, { type: 'request' }>>,
+): Promise<string> {
+  const id = v4()
+  const command: OperationCommand = {
+    type: 'request',
+    action: 'cancel',
+    filters: [],
+    rate: null,
+    upTo: null,
+    ...changes,
+  }
+  for (const event of decide(command, id, null)) await parts.operations.append(identify(event, '/test'))
+  return id
+}
+
+test('one that cannot be carried out fails, and says why', () =>
+  withBulk(async (bulk) => {
+    bulk.start()
+    const { uuid } = await create(bulk.app)
+    const head = { fractal: uuid, event: (await bulk.log.history(uuid))[0]?.id ?? '' }
+    const unknown = await bulk.over(await request(bulk, { filters: [{ name: 'mood', op: '==', val: 1 }], upTo: head }))
+    assert.is(unknown.status, 'failed')
+    assert.match(unknown.reason ?? '', /cannot read the query: filters\/0\/name: there is no field 'mood'/)
+    const lost = await bulk.over(await request(bulk, { upTo: { ...head, event: v4() } }))
+    assert.is(lost.status, 'failed')
+    assert.match(lost.reason ?? '', /the log was replaced or lost its end.*request the operation anew/)
+    assert.is((await bulk.log.load(uuid)).status, 'requested')
+  }))
+
+test('a fractal that a newer version wrote is counted apart, and does not stop the others', () =>
+  withBulk(async (bulk) => {
+    const { broker } = bulk
+    const uuids = await bulk.createMany(3)
+    await bulk.projected()
+    const id = await bulk.bulk('cancel')
+    const data = { generation: 1, entry: 1, worker: 'w', isolated: false }
+    const event = identify({ type: 'TaskStarted', fractal: uuids[1] ?? '', data } as const, '/test') as FractalEvent
+    const { headers: attributes, body } = encode(event)
+    const head = headers()
+    for (const [name, value] of Object.entries({ ...attributes, 'ce-schemaversion': '99' })) head.set(name, value)
+    await broker.nc().request(broker.names.slot(event), body, { headers: head, timeout: 5_000 })
+    bulk.start()
+    assert.equal((await bulk.over(id)).counts, counts(2, 0, 1))
+  }))
+
+test.run()

@@ -35,7 +35,7 @@ export async function openListSource(api: Api, asOf: string | undefined): Promis
   return asItWas(api, seq)
 }
 
-const asItIs = (api: Api): ListSource => ({
+export const asItIs = (api: Api): ListSource => ({
   rows: fractal,
   where: undefined,
   count: async () => (await api.db.select({ n: count() }).from(fractal))[0]?.n ?? 0,

@@ -8,6 +8,7 @@ import { loadOperation } from '../platform/operations.ts'
 import { whereOf } from '../platform/q.ts'
 import type { Api } from './api.ts'
 import { parseJson, readBody } from './body.ts'
+import { asItIs } from './list-source.ts'
 import { type DryRun, type OperationObject, operationRequestSchema } from './operation-schemas.ts'
 import { query } from './reading.ts'
 import { CALLER, idempotencyKeyOf, KEY_NAMESPACE } from './request.ts'
@@ -32,7 +33,7 @@ export async function postOperation(api: Api, c: Context): Promise<Response> {
     const { action, filters } = asked
     await api.freshness.settled()
     const all = { where, orderBy: [], limit: undefined, offset: 0, single: false }
-    const matched = await query('count the fractals', () => countRows(api.db, all))
+    const matched = await query('count the fractals', () => countRows(api.db, asItIs(api), all))
     return c.json({ dry_run, action, filters, matched } satisfies DryRun)
   }
   const id = idOf(given, key)

@@ -65,7 +65,7 @@ test('the tutorial works: create, list, show, get, delete; and all of it is ther
         for (const type of ['TaskRequested', 'TaskStarted', 'TaskCompleted']) assert.match(history.stdout, type)
 
         const verified = await faafo(['replay', 'verify', '--render', 'all'], { env: { ...env, DATA_DIR: dataDir } })
-        assert.is(verified.code, 0, verified.stdout)
+        assert.is(verified.code, 0, verified.stdout + verified.stderr)
         assert.match(verified.stderr, /all is well: \d+ events, \d+ fractals, \d+ images, \d+ pictures drawn again/)
 
         const { code, ms } = await system.stop()

@@ -19,7 +19,12 @@ export function startFaafo(args: readonly string[], options: Options = {}) {
       text[name] += chunk
     })
   }
-  const closed = new Promise<number | null>((done, fail) => child.once('error', fail).once('close', done))
+  const closed = new Promise<number | null>((done, fail) => {
+    child.once('error', fail).once('close', (code, signal) => {
+      if (signal) text.stderr += `\nit was ended by ${signal}\n`
+      done(code)
+    })
+  })
   return {
     /** All that it wrote so far. */
     text: () => text.stdout + text.stderr,

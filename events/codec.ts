@@ -16,6 +16,7 @@ import {
  *   ce-id: <uuid>                        ce-time: <RFC 3339>             ce-correlationid, ce-causationid: <event id>
  *   ce-source: /<service>/<host>         content-type: application/json  ce-traceparent: <W3C>
  *   ce-type: TaskRequested …                                             ce-recordedtime: <RFC 3339>, imports only
+ *                                                                        ce-importid: <import>, imports only
  */
 export type Message = { headers: Record<string, string>; body: string }
 
@@ -40,7 +41,7 @@ export type Vocabulary<T extends string = string> = {
 /** Versions that were written once and are read for ever. None has been retired yet. */
 export const upcasters: Upcasters = {}
 
-const optionalAttributes = ['correlationid', 'causationid', 'traceparent', 'recordedtime'] as const
+const optionalAttributes = ['correlationid', 'causationid', 'traceparent', 'recordedtime', 'importid'] as const
 
 export const encode = (event: FractalEvent): Message => toMessage(event, event.fractal, schemaVersions[event.type])
 
@@ -88,6 +89,7 @@ export type ReadMessage<T extends string> = Envelope & {
   data: unknown
   seq: number
   recordedAt: number
+  storedAt?: number
 }
 
 /** What a message says in the words of its stream; `data` is what its type's schema makes of it. Throws as `decode`. */
@@ -139,6 +141,8 @@ export function fromMessage<T extends string>(
     const value = message.header(`ce-${name}`)
     if (value !== '') event[name] = value
   }
-  if (event.recordedtime !== undefined) event.recordedAt = Date.parse(event.recordedtime)
-  return event
+  if (event.recordedtime === undefined) return event
+  const recordedAt = Date.parse(event.recordedtime)
+  if (Number.isNaN(recordedAt)) throw refuse('its ce-recordedtime is not a time')
+  return { ...event, recordedAt, storedAt: position.storedAt }
 }

@@ -108,6 +108,8 @@ export type Envelope = {
   traceparent?: string
   /** Unix milliseconds as RFC 3339: when the event was first recorded, on imported events only. */
   recordedtime?: string
+  /** The import that brought the event here, on imported events only. */
+  importid?: string
 }
 
 export type FractalEvent<T extends EventType = EventType> = NewEvent<T> & Envelope
@@ -118,4 +120,6 @@ export type RecordedEvent<T extends EventType = EventType> = FractalEvent<T> & {
   seq: number
   /** Unix milliseconds at which the broker (or, for an import, the first broker) stored it. */
   recordedAt: number
+  /** Unix milliseconds at which this broker stored it, on imported events only. */
+  storedAt?: number
 }

@@ -17,7 +17,7 @@ import type { EventType, NewEvent } from './events.ts'
 export type Names = ReturnType<typeof namesIn>
 
 /** The kinds of aggregate in the second stream. A kind that is new here is added to a stream that exists. */
-export const kindNames = ['operation'] as const
+export const kindNames = ['operation', 'import'] as const
 export type KindName = (typeof kindNames)[number]
 
 /** Every name on the broker under one namespace; '' for none. A namespace is one token: letters, digits, `-`, `_`. */
@@ -51,6 +51,9 @@ export function namesIn(namespace: string) {
     attempt,
     outcome,
     removed,
+    /** A slot of the log under this namespace, from its name under none, and the other way round. */
+    inNamespace: (slot: string) => `${dotted}${slot}`,
+    withoutNamespace: (subject: string) => subject.slice(dotted.length),
     /** The slot that an event stands in. */
     slot: (event: NewEvent): string => slots[event.type](event as never, { requested, attempt, outcome, removed }),
     /** Core NATS, in no stream: how far a render has come; workers say it, apis listen. */
@@ -72,6 +75,12 @@ const slots: { [T in EventType]: (event: NewEvent<T>, names: Slots) => string } 
   TaskCancelled: (e, n) => n.outcome(e.fractal, e.data.generation),
   TaskDeleted: (e, n) => n.removed(e.fractal),
 }
+
+/** Whether it names a slot of the log, under no namespace. */
+export const isSlot = (text: string): boolean =>
+  /^fractal\.((requested|outcome)\.[^.\s*>]+\.[^.\s*>]+|attempt\.[^.\s*>]+\.[^.\s*>]+\.[^.\s*>]+|removed\.[^.\s*>]+)$/.test(
+    text,
+  )
 
 /** Every type of event; here and not in events.ts, since this module needs no library. */
 export const eventTypes = Object.keys(slots) as EventType[]

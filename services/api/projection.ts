@@ -40,7 +40,7 @@ async function measure(api: Api): Promise<Projection> {
 async function ageOf({ log }: Api, seq: number): Promise<number | null> {
   try {
     const event = await log.at(seq)
-    return event ? Math.max(0, (Date.now() - event.recordedAt) / 1000) : 0
+    return event ? Math.max(0, (Date.now() - (event.storedAt ?? event.recordedAt)) / 1000) : 0
   } catch (error) {
     if (isFaafoError(error)) return null
     throw error

@@ -17,17 +17,20 @@ export type LogPosition = {
   seq: number
   id: string | null
   streamCreated: string | null
-  /** Unix milliseconds of the last event read: times never run backwards over the sequence. */
+  /** Unix milliseconds at which the broker stored the last event read, where its clock never ran backwards. */
   time: number
 }
 
 export const startOfLog: LogPosition = { seq: 0, id: null, streamCreated: null, time: 0 }
 
+/** What it takes to look whether the log is still the same. */
+type Look = Pick<Log, 'head'> & { at(seq: number): Promise<{ id: string } | null> }
+
 /**
  * Throws `log-replaced` where the log is not the one that the position was taken from, or lost its end since.
  * Resolves to the stream's creation time and last sequence.
  */
-export async function verifyPosition(log: Log, position: LogPosition): Promise<{ created: string; lastSeq: number }> {
+export async function verifyPosition(log: Look, position: LogPosition): Promise<{ created: string; lastSeq: number }> {
   const head = await log.head()
   const replaced = (reason: string) =>
     new FaafoError('log-replaced', `cannot go on from event ${position.seq}: ${reason}`, {
@@ -49,16 +52,38 @@ const FATAL = ['log-replaced', 'undecodable-event', 'log-unsupported'] as const
 const FETCH_MS = 5_000
 const PAUSE_MS = 250
 
+type Reading = { from: LogPosition; signal: AbortSignal; batchSize?: number }
+
 /**
  * Every event after `from`, in order and without gaps, in batches of what is there (at most `batchSize`), for ever
  * until `signal` fires. Memory is bounded: nothing is asked for while batches are not taken. Broker outages are
  * waited out. The position is verified at the start, after every reconnect and whenever the consumer behind it is
  * made anew, before the next batch. Throws `log-replaced` or `undecodable-event`, after the events before it.
+ *
+ * Times never run backwards over the log, whatever the broker's clock did. Imported events keep the time of their first
+ * log, which says nothing of those around them.
  */
-export async function* readLog(
-  { broker, log, logger }: { broker: Broker; log: Log; logger: Logger },
-  { from, signal, batchSize = 1_000 }: { from: LogPosition; signal: AbortSignal; batchSize?: number },
-): AsyncGenerator<RecordedEvent[], void, undefined> {
+export const readLog = (
+  parts: { broker: Broker; log: Log; logger: Logger },
+  reading: Reading,
+): AsyncGenerator<RecordedEvent[], void, undefined> => readBatches(parts, reading, recorded)
+
+/** A message as it stands in the log, whether or not this program can read it. `id` is '' where it has none. */
+export type LogMessage = Entry & { subject: string; headers: Record<string, string>; body: Uint8Array }
+
+/** As `readLog`, whatever the messages are. */
+export const readMessages = (
+  parts: { broker: Broker; log: Look; logger: Logger },
+  reading: Reading,
+): AsyncGenerator<LogMessage[], void, undefined> => readBatches(parts, reading, unread)
+
+type Entry = Pick<RecordedEvent, 'seq' | 'id' | 'recordedAt' | 'storedAt'>
+
+async function* readBatches<E extends Entry>(
+  { broker, log, logger }: { broker: Broker; log: Look; logger: Logger },
+  { from, signal, batchSize = 1_000 }: Reading,
+  read: (message: JsMsg) => E,
+): AsyncGenerator<E[], void, undefined> {
   let position = from
   while (!signal.aborted) {
     const doubt = new AbortController()
@@ -68,11 +93,11 @@ export async function* readLog(
     try {
       const head = await verifyPosition(log, position)
       position = { ...position, streamCreated: head.created }
-      for await (const batch of readSession(broker, position, batchSize, doubt.signal)) {
+      for await (const batch of readSession(broker, position, batchSize, doubt.signal, read)) {
         const last = batch.at(-1)
         if (!last) continue
         yield batch
-        position = { ...position, seq: last.seq, id: last.id, time: last.recordedAt }
+        position = positionAfter(position, last)
       }
     } catch (error) {
       if (signal.aborted) return
@@ -86,13 +111,22 @@ export async function* readLog(
   }
 }
 
+/** The position once `last` has been read. */
+export const positionAfter = (position: LogPosition, last: Entry): LogPosition => ({
+  ...position,
+  seq: last.seq,
+  id: last.id,
+  time: Math.max(position.time, last.storedAt ?? last.recordedAt),
+})
+
 /** Batches through one ephemeral consumer, until `doubt` fires or a delivery was lost. */
-async function* readSession(
+async function* readSession<E extends Entry>(
   broker: Broker,
   from: LogPosition,
   batchSize: number,
   doubt: AbortSignal,
-): AsyncGenerator<RecordedEvent[], void, undefined> {
+  read: (message: JsMsg) => E,
+): AsyncGenerator<E[], void, undefined> {
   const nc = broker.nc()
   const { stream } = broker.names
   const jsm = await nc.jetstreamManager({ checkAPI: false })
@@ -114,7 +148,7 @@ async function* readSession(
     while (!doubt.aborted) {
       fetching = await consumer.fetch({ max_messages: 2 * batchSize, expires: FETCH_MS })
       if (doubt.aborted) return
-      let batch: RecordedEvent[] = []
+      let batch: E[] = []
       for await (const message of fetching) {
         if (doubt.aborted) return
         // A delivery that did not arrive, or a consumer that its server started again: ask anew. Where the deliveries
@@ -131,9 +165,10 @@ async function* readSession(
           throw new FaafoError('log-replaced', `cannot go on from event ${seq}: ${reason}`, { details: { seq } })
         }
         try {
-          const event = recorded(message)
-          time = Math.max(time, event.recordedAt)
-          batch.push(event.recordedAt === time ? event : { ...event, recordedAt: time })
+          const event = read(message)
+          const isImported = event.storedAt !== undefined
+          time = Math.max(time, event.storedAt ?? event.recordedAt)
+          batch.push(isImported || event.recordedAt === time ? event : { ...event, recordedAt: time })
         } catch (error) {
           if (batch.length > 0) yield batch
           throw error
@@ -158,7 +193,18 @@ async function* readSession(
 const waiting = (messages: ConsumerMessages) => messages.getPending() - 1
 
 const recorded = (message: JsMsg): RecordedEvent =>
-  decode(
-    { header: (name) => message.headers?.get(name) ?? '', body: message.string() },
-    { seq: message.seq, storedAt: Math.floor(message.info.timestampNanos / 1e6) },
-  )
+  decode({ header: (name) => message.headers?.get(name) ?? '', body: message.string() }, placeOf(message))
+
+const placeOf = ({ seq, info }: JsMsg) => ({ seq, storedAt: Math.floor(info.timestampNanos / 1e6) })
+
+function unread(message: JsMsg): LogMessage {
+  const headers = Object.fromEntries((message.headers?.keys() ?? []).map((name) => [name, headerOf(name)]))
+  function headerOf(name: string): string {
+    return message.headers?.get(name) ?? ''
+  }
+  const { seq, storedAt } = placeOf(message)
+  const first = Date.parse(headerOf('ce-recordedtime'))
+  const { subject, data: body } = message
+  const entry = { seq, id: headerOf('ce-id'), subject, headers, body }
+  return Number.isNaN(first) ? { ...entry, recordedAt: storedAt } : { ...entry, recordedAt: first, storedAt }
+}

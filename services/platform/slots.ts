@@ -15,7 +15,7 @@ export type Slots<E extends { id: string }> = {
    * event where an earlier try had succeeded. `what` names it in an error, whose `details` are given, too.
    */
   append(
-    entry: { subject: string; id: string; message: Message; what: string; details: Record<string, unknown> },
+    entry: { subject: string; id: string; message: Outgoing; what: string; details: Record<string, unknown> },
     options?: AppendOptions,
   ): Promise<{ seq: number } | { holder: E }>
   /** What is in a slot, null while it is empty. */
@@ -27,6 +27,8 @@ export type Slots<E extends { id: string }> = {
   /** Creation time of the stream (RFC 3339, nanoseconds), sequence of its last message, and copies that it has. */
   head(): Promise<{ created: string; lastSeq: number; replicas: number }>
 }
+
+type Outgoing = Pick<Message, 'headers'> & { body: string | Uint8Array }
 
 /** How long an append is tried: `withinMs` (default 1,500, at most 10,000), or until `signal` fires. */
 export type AppendOptions = { withinMs?: number; signal?: AbortSignal }

@@ -3,7 +3,7 @@ import { FaafoError } from '../../events/errors.ts'
 import type { RecordedEvent } from '../../events/events.ts'
 import { type Db, querying } from '../platform/database.ts'
 import { fractalOf } from '../platform/fractal-row.ts'
-import type { LogPosition } from '../platform/log-reader.ts'
+import { type LogPosition, positionAfter } from '../platform/log-reader.ts'
 import type { ReadModel } from '../platform/read-model.ts'
 import { checkpoint, fractal } from '../platform/schema.ts'
 import { type Changes, type Observer, project } from './project.ts'
@@ -25,7 +25,7 @@ export async function applyBatch(
   observe?: Observer,
 ): Promise<LogPosition> {
   const last = events.at(-1) ?? events[0]
-  const next = { ...previous, seq: last.seq, id: last.id, time: last.recordedAt }
+  const next = positionAfter(previous, last)
   const uuids = uuidsOfRows(events)
   const rows =
     uuids.length === 0

@@ -34,6 +34,7 @@ export async function* tailLog(
   const from = await positionOf(parts.log, since ?? { seq: Math.max(0, lastSeq - LAST), idPrefix: null })
   await verifyPosition(parts.log, from)
   if (!follow && from.seq >= lastSeq) return
+  const after = since && 'time' in since ? since.time : Number.NEGATIVE_INFINITY
   const done = new AbortController()
   const batches = readLog(parts, { from, signal: AbortSignal.any([signal, done.signal]) })
   try {
@@ -41,7 +42,9 @@ export async function* tailLog(
       for (const event of batch) {
         if (!follow && event.seq > lastSeq) return
         const isAsked =
-          (uuids.length === 0 || uuids.includes(event.fractal)) && (types.length === 0 || types.includes(event.type))
+          event.recordedAt >= after &&
+          (uuids.length === 0 || uuids.includes(event.fractal)) &&
+          (types.length === 0 || types.includes(event.type))
         if (isAsked) yield event
       }
       if (!follow && (batch.at(-1)?.seq ?? 0) >= lastSeq) return
@@ -52,7 +55,7 @@ export async function* tailLog(
   }
 }
 
-/** Where reading begins: after the cursor, or before the first event of that time. */
+/** Where reading begins: after the cursor, or before the first event that can be of that time. */
 async function positionOf(log: Log, since: Moment): Promise<LogPosition> {
   if ('idPrefix' in since) return positionAfter(log, since)
   return positionAfter(log, { seq: await lastSeqBy(log, since.time - 1), idPrefix: null })

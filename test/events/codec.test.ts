@@ -40,9 +40,13 @@ function assertUndecodable(
 test('decoding gives back every event that was encoded, with its place in the log', () => {
   fc.assert(
     fc.property(fractalEvent, fc.nat(), (event, seq) => {
-      const recordedAt = event.recordedtime === undefined ? position.storedAt : Date.parse(event.recordedtime)
-      const decoded = decode(received(encode(event)), { seq, storedAt: position.storedAt })
-      assert.equal(decoded, { ...event, seq, recordedAt })
+      const { storedAt } = position
+      const decoded = decode(received(encode(event)), { seq, storedAt })
+      const times =
+        event.recordedtime === undefined
+          ? { recordedAt: storedAt }
+          : { recordedAt: Date.parse(event.recordedtime), storedAt }
+      assert.equal(decoded, { ...event, seq, ...times })
     }),
   )
 })
@@ -63,9 +67,12 @@ test('a message carries CloudEvents attributes as headers and the data as JSON',
   assert.equal(JSON.parse(body), { generation: 1, reason: 'asked for' })
 })
 
-test('an imported event keeps the time at which it was first recorded', () => {
-  const decoded = decode(received(encode({ ...cancelled, recordedtime: '2020-02-03T04:05:06.007Z' })), position)
-  assert.is(decoded.recordedAt, Date.parse('2020-02-03T04:05:06.007Z'))
+test('an imported event keeps the time at which it was first recorded, and says when it came here', () => {
+  const imported = encode({ ...cancelled, recordedtime: '2020-02-03T04:05:06.007Z' })
+  const { recordedAt, storedAt } = decode(received(imported), position)
+  assert.equal([recordedAt, storedAt], [Date.parse('2020-02-03T04:05:06.007Z'), position.storedAt])
+  const headers = { ...imported.headers, 'ce-recordedtime': 'yesterday' }
+  assertUndecodable({ ...imported, headers }, /its ce-recordedtime is not a time/)
 })
 
 test('fields that this version does not know are dropped', () => {

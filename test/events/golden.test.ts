@@ -21,9 +21,12 @@ test('there is a golden message of every type, in today’s version', () => {
 for (const { subject, headers, body, event } of goldens) {
   test(`${event.type} version ${headers['ce-schemaversion']} is read as it was meant`, () => {
     const position = { seq: 7, storedAt: Date.parse('2026-11-22T10:00:09.000Z') }
-    const recordedAt = event.recordedtime ? Date.parse(event.recordedtime) : position.storedAt
+    const { storedAt } = position
+    const times = event.recordedtime
+      ? { recordedAt: Date.parse(event.recordedtime), storedAt }
+      : { recordedAt: storedAt }
     const read = decode({ header: (name) => headers[name] ?? '', body }, position)
-    assert.equal(read, { ...event, seq: 7, recordedAt })
+    assert.equal(read, { ...event, seq: 7, ...times })
   })
 
   test(`${event.type} is written byte for byte as before, into the same slot`, () => {

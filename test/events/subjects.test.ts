@@ -62,7 +62,7 @@ test("the workers' filter takes in requests and nothing else", () => {
 })
 
 test('every version of an aggregate is a slot of the second stream, and of no other stream in whatever namespace', () => {
-  const spaces = ['', 'blue', 'faafo', 'fractal', 'operation'].map(namesIn)
+  const spaces = ['', 'blue', 'faafo', 'fractal', 'operation', 'import'].map(namesIn)
   for (const kind of kindNames) {
     for (const [i, names] of spaces.entries()) {
       const taking = spaces.filter((other) =>

@@ -1,3 +1,4 @@
+import { Buffer } from 'node:buffer'
 import { headers } from 'nats'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -5,7 +6,15 @@ import { encode } from '../../events/codec.ts'
 import { idPrefixOf } from '../../events/cursor.ts'
 import { FaafoError } from '../../events/errors.ts'
 import type { RecordedEvent } from '../../events/events.ts'
-import { type LogPosition, readLog, startOfLog, verifyPosition } from '../../services/platform/log-reader.ts'
+import { openMessages } from '../../services/platform/log-messages.ts'
+import {
+  type LogMessage,
+  type LogPosition,
+  readLog,
+  readMessages,
+  startOfLog,
+  verifyPosition,
+} from '../../services/platform/log-reader.ts'
 import { generateLog } from '../support/generated-log.ts'
 import { until } from '../support/until.ts'
 import { type LogParts, requested, withAdministration, withLog } from './with-log.ts'
@@ -180,19 +189,57 @@ test('an event that cannot be read is met after those before it', () =>
     assert.equal(reading.error.details, { seq: 31, eventId: event.id, eventType: 'TaskPainted' })
   }))
 
-test('times never run backwards over the log', () =>
+test('imported events keep the time of their first log, which those around them do not heed', () =>
   withLog(async (parts) => {
+    const times = ['2020-01-01T00:00:00.000Z', '2100-01-01T00:00:00.000Z']
     await parts.log.append(requested())
-    await parts.log.append({ ...requested(), recordedtime: '2020-01-01T00:00:00.000Z' })
-    await parts.log.append({ ...requested(), recordedtime: '2100-01-01T00:00:00.000Z' })
+    for (const recordedtime of times) await parts.log.append({ ...requested(), recordedtime })
     await parts.log.append(requested())
     const reading = startReading(parts)
     await read(reading, 4)
     await reading.stop()
     const [first, second, third, fourth] = reading.events.map(({ recordedAt }) => recordedAt)
-    assert.is(second, first)
-    assert.is(third, Date.parse('2100-01-01T00:00:00.000Z'))
-    assert.is(fourth, third)
+    assert.equal(
+      [second, third],
+      times.map((time) => Date.parse(time)),
+    )
+    assert.ok(first !== undefined && fourth !== undefined && fourth >= first && fourth <= Date.now())
+  }))
+
+test('times never run backwards over the log', () =>
+  withLog(async (parts) => {
+    const { event } = await parts.log.append(requested())
+    await parts.log.append({ ...requested(), recordedtime: '2020-01-01T00:00:00.000Z' })
+    await parts.log.append(requested())
+    const time = Date.now() + 3_600_000 // as if the broker's clock had been ahead
+    const reading = startReading(parts, { from: { ...startOfLog, seq: 1, id: event.id, time } })
+    await read(reading, 2)
+    await reading.stop()
+    assert.equal(
+      reading.events.map(({ recordedAt }) => recordedAt),
+      [Date.parse('2020-01-01T00:00:00.000Z'), time],
+    )
+  }))
+
+test('messages are read whatever they are, undecodable ones too', () =>
+  withLog(async (parts) => {
+    await parts.log.append(requested())
+    const { nc, names } = parts.broker
+    await nc().request(names.removed('x'), 'no JSON', { timeout: 5_000 })
+    await parts.log.append({ ...requested(), recordedtime: '2020-01-01T00:00:00.000Z' })
+    const log = openMessages(parts.broker)
+    const messages: LogMessage[] = []
+    const done = new AbortController()
+    for await (const batch of readMessages({ ...parts, log }, { from: startOfLog, signal: done.signal })) {
+      messages.push(...batch)
+      if (messages.length === 3) done.abort()
+    }
+    const [, strange, imported] = messages
+    assert.equal([strange?.id, strange?.subject, strange?.headers], ['', 'fractal.removed.x', {}])
+    assert.is(Buffer.from(strange?.body ?? []).toString(), 'no JSON')
+    assert.is(imported?.recordedAt, Date.parse('2020-01-01T00:00:00.000Z'))
+    assert.is(imported?.headers['ce-type'], 'TaskRequested')
+    assert.is((await verifyPosition(log, { ...startOfLog, seq: 2, id: '' })).lastSeq, 3)
   }))
 
 test('a position holds in the log that it was taken from, and in no other', () =>

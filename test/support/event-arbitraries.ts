@@ -95,6 +95,7 @@ const envelope: fc.Arbitrary<Envelope> = fc.record(
     causationid: fc.uuid(),
     traceparent: fc.stringMatching(/^00-[0-9a-f]{32}-[0-9a-f]{16}-01$/),
     recordedtime: instant,
+    importid: fc.stringMatching(/^[0-9a-f]{32}$/),
   },
   { requiredKeys: ['id', 'source', 'time'] },
 )

@@ -41,6 +41,7 @@ const rules: Record<ErrorCode, Rule> = {
   },
   'image-lost': { status: 500, title: 'The image is lost' },
   'image-damaged': { status: 500, title: 'The image is damaged' },
+  'export-unusable': hidden('The export cannot be used'),
   'render-failed': hidden('The render failed'),
   'render-crashed': hidden('The render crashed'),
   aborted: { status: 503, title: 'The api is stopping', retryAfterS: 1 },

@@ -5,6 +5,8 @@ import { type Db, openDatabase, rootCause } from '../platform/database.ts'
 import { createLog, type Log } from '../platform/log.ts'
 import { createLogger, type Logger } from '../platform/logger.ts'
 import { pause } from '../platform/shutdown.ts'
+import type { ImageStore } from '../storage/image-store.ts'
+import { openStore } from '../storage/open-store.ts'
 import { readRuntime } from '../up/data-dir.ts'
 import { createProgressReport, type ProgressReport } from './progress-report.ts'
 import type { Session, Surroundings } from './session.ts'
@@ -39,15 +41,19 @@ const BROKER_MS = 5_000
 
 export type LogParts = { broker: Broker; log: Log; logger: Logger }
 
-/** The log, to be read: nothing at the broker is made or changed. Throws `unreachable` where that does not answer. */
+/**
+ * The log, to be read: nothing at the broker is made or changed, unless it is said not to be `readOnly`. Throws
+ * `unreachable` where that does not answer.
+ */
 export async function withLog<T>(
   { config, brokerUrl }: Installation,
   signal: AbortSignal,
   use: (parts: LogParts) => Promise<T>,
+  { readOnly = true } = {},
 ): Promise<T> {
   const url = brokerUrl()
   const logger = createLogger('replay', { logLevel: 'warn', logFormat: config.logFormat })
-  const broker = openBroker({ ...config.broker, url }, 'faafo replay', logger, { readOnly: true })
+  const broker = openBroker({ ...config.broker, url }, 'faafo replay', logger, { readOnly })
   const done = new AbortController()
   try {
     const late = pause(BROKER_MS, AbortSignal.any([signal, done.signal])).then(() => null)
@@ -100,6 +106,30 @@ export async function onInstallation<T>(
     return await withDatabase(installation, 'replay', (db) =>
       withLog(installation, signal, (parts) => act({ ...parts, db, installation, report, signal })),
     )
+  } finally {
+    report.stop()
+  }
+}
+
+type CopyParts = LogParts & { images: ImageStore; report: ProgressReport }
+
+/** Gives `act` the log and the images, and a report on standard error of how far `work` has come. */
+export async function onLog<T>(
+  { env, stderr, signal }: Pick<Session, 'env' | 'stderr' | 'signal'>,
+  work: string,
+  { readOnly }: { readOnly: boolean },
+  act: (parts: CopyParts) => Promise<T>,
+): Promise<T> {
+  const installation = await findInstallation(env)
+  const report = createProgressReport(stderr, env.TERM, work)
+  const withImages = (parts: LogParts) => {
+    const { broker } = parts
+    const { replicas } = installation.config.broker
+    const bucket = { nats: () => broker.nc(), replicas, bucketName: broker.names.bucket }
+    return act({ ...parts, images: openStore(installation.storageUrl, bucket), report })
+  }
+  try {
+    return await withLog(installation, signal, withImages, { readOnly })
   } finally {
     report.stop()
   }

@@ -41,6 +41,7 @@ const fates: Readonly<Record<ErrorCode, Fate>> = {
   'database-unavailable': 'retry',
   'projection-behind': 'retry',
   'fence-lost': 'retry',
+  'export-unusable': 'retry',
   'invalid-config': 'retry',
   'broker-not-found': 'retry',
   'data-dir-held': 'retry',

@@ -1,0 +1,275 @@
+import { Buffer } from 'node:buffer'
+import { appendFile, mkdir, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import fc from 'fast-check'
+import { v4 } from 'uuid'
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { cursorOf, parseCursor } from '../../events/cursor.ts'
+import { FaafoError } from '../../events/errors.ts'
+import { readLines, readManifest } from '../../services/replay/export-folder.ts'
+import { originOf } from '../../services/replay/export-format.ts'
+import { requested, withAdministration } from '../platform/with-log.ts'
+import { generateLog } from '../support/generated-log.ts'
+import { appendLegalHistories } from '../support/legal-log.ts'
+import { withOnePlace } from './with-export.ts'
+
+const fileOf = (dir: string) => join(dir, 'events.ndjson')
+
+/** Reads it as an import does. */
+async function linesOf(dir: string) {
+  const manifest = await readManifest(dir)
+  if (!manifest) throw new Error('there is a manifest')
+  const lines = []
+  for await (const batch of readLines(dir, manifest)) lines.push(...batch)
+  return lines
+}
+
+const refused = async (work: Promise<unknown>): Promise<FaafoError> => {
+  const error = await work.then(
+    () => null,
+    (error) => error,
+  )
+  if (!(error instanceof FaafoError)) assert.unreachable(`it is refused: ${error}`)
+  return error as FaafoError
+}
+
+test('an export has a line for each event, in the order of the log, and the manifest says what they are of', () =>
+  withOnePlace(async (place, dir) => {
+    await appendLegalHistories(place.log, { seed: 3, count: 20 })
+    const messages = await place.messages()
+    const exported = await place.exportTo(dir)
+    const { created, lastSeq } = await place.log.head()
+    assert.equal([exported.events, exported.added, exported.images], [lastSeq, lastSeq, null])
+    const lines = await linesOf(dir)
+    assert.equal(
+      lines.map(({ seq, slot, event }) => [seq, slot, event.id]),
+      messages.map(({ seq, subject, id }) => [seq, subject, id]),
+    )
+    const { writtenAt: _, program: __, head, bytes, ...manifest } = (await readManifest(dir)) ?? {}
+    const [first, last] = [messages[0], messages.at(-1)].map((message) => message && cursorOf(message))
+    const said = { log: created, since: null, complete: true, events: lastSeq, first, last, images: null }
+    assert.equal(manifest, said)
+    assert.is(head, lines.at(-1)?.hash)
+    assert.is(bytes, (await readFile(fileOf(dir))).length)
+    assert.equal((await readdir(dir)).sort(), ['events.ndjson', 'manifest.json'])
+  }))
+
+test('the hash of a line is one that other tools compute, too', () =>
+  withOnePlace(async (place, dir) => {
+    const { createHash } = await import('node:crypto')
+    await generateLog(place.server.url, 9)
+    await place.exportTo(dir)
+    const manifest = await readManifest(dir)
+    let previous = originOf(manifest ?? { log: '', since: null })
+    for (const text of (await readFile(fileOf(dir), 'utf8')).trim().split('\n')) {
+      const [content = '', hash] = text.split(',"hash":')
+      previous = createHash('sha256')
+        .update(previous + content)
+        .digest('hex')
+      assert.is(hash, `"${previous}"}`)
+    }
+  }))
+
+test('any byte that is another one is found, and its line is named', () =>
+  withOnePlace(async (place, dir) => {
+    await generateLog(place.server.url, 9)
+    await place.exportTo(dir)
+    const sound = await readFile(fileOf(dir))
+    const lineAt = (byte: number) => sound.subarray(0, byte).filter((each) => each === 10).length + 1
+    const copy = join(dir, 'copy')
+    await mkdir(copy)
+    const manifest = await readFile(join(dir, 'manifest.json'))
+    const flipped = (bytes: Buffer, byte: number, bit: number) => {
+      const damaged = Buffer.from(bytes)
+      damaged[byte] = (damaged[byte] ?? 0) ^ (1 << bit)
+      return damaged
+    }
+    await writeFile(join(copy, 'manifest.json'), manifest)
+    for (let byte = 0; byte < sound.length; byte++) {
+      await writeFile(fileOf(copy), flipped(sound, byte, byte % 8))
+      const { code, details, message } = await refused(linesOf(copy))
+      assert.equal([code, details.line], ['export-unusable', lineAt(byte)], message)
+    }
+    await writeFile(fileOf(copy), sound)
+    for (let byte = 0; byte < manifest.length; byte++) {
+      await writeFile(join(copy, 'manifest.json'), flipped(manifest, byte, byte % 8))
+      const { code, message } = await refused(linesOf(copy))
+      assert.is(code, 'export-unusable')
+      assert.match(message, /manifest\.json: /)
+    }
+  }))
+
+test('a line that is left out, exchanged or cut off is found', () =>
+  withOnePlace(async (place, dir) => {
+    await generateLog(place.server.url, 9)
+    await place.exportTo(dir)
+    const lines = (await readFile(fileOf(dir), 'utf8')).split(/(?<=\n)/)
+    const [one = '', two = '', three = '', ...others] = lines
+    for (const [text, line] of [
+      [[two, three, ...others], 1],
+      [[one, three, two, ...others], 2],
+      [[one, two, three, ...others.slice(0, -1)], 9],
+      [[...lines.slice(0, 8), (lines[8] ?? '').slice(0, -1)], 9],
+    ] as const) {
+      await writeFile(fileOf(dir), text.join(''))
+      const { code, details } = await refused(linesOf(dir))
+      assert.equal([code, details.line], ['export-unusable', line])
+    }
+    await rm(fileOf(dir))
+    assert.match((await refused(linesOf(dir))).message, /the manifest speaks of 9 lines, 0 are there/)
+  }))
+
+test('an export that ended anywhere goes on there, to the same bytes', () =>
+  withOnePlace(async (place, dir) => {
+    await generateLog(place.server.url, 300)
+    await place.exportTo(dir)
+    const whole = await readFile(fileOf(dir))
+    const manifest = (await readManifest(dir)) ?? {}
+    await generateLog(place.server.url, 0)
+    const seed = Math.floor(Math.random() * 2 ** 31)
+    console.log(`seed ${seed}`)
+    for (const [length, garbage] of fc.sample(
+      fc.tuple(fc.nat(whole.length), fc.oneof(fc.constant(''), fc.string({ maxLength: 300 }), fc.constant('\0\0\0'))),
+      { seed, numRuns: 20 },
+    )) {
+      const other = join(dir, 'other')
+      await rm(other, { recursive: true, force: true })
+      // An export that begins, as the first one did, and is killed.
+      const stop = new AbortController()
+      stop.abort()
+      assert.is((await refused(place.exportTo(other, { signal: stop.signal }))).code, 'aborted')
+      await writeFile(fileOf(other), whole.subarray(0, length))
+      await appendFile(fileOf(other), garbage)
+      assert.is((await refused(place.importFrom(other))).code, 'export-unusable')
+      const exported = await place.exportTo(other)
+      const linesKept = whole.subarray(0, length).filter((byte) => byte === 10).length
+      assert.equal([exported.events, exported.added], [300, 300 - linesKept])
+      assert.ok((await readFile(fileOf(other))).subarray(0, whole.length).equals(whole))
+      const { writtenAt: _, ...again } = (await readManifest(other)) ?? {}
+      const { writtenAt: __, ...first } = manifest as { writtenAt?: string }
+      assert.equal(again, first)
+    }
+  }))
+
+test('done again an export gets what is new, and is whole at every moment', () =>
+  withOnePlace(async (place, dir) => {
+    await appendLegalHistories(place.log, { seed: 3, count: 5 })
+    const first = await place.exportTo(dir)
+    assert.is((await place.exportTo(dir)).added, 0)
+    const before = await readFile(fileOf(dir))
+    await appendLegalHistories(place.log, { seed: 4, count: 5 })
+    const second = await place.exportTo(dir)
+    assert.is(second.events, (await place.log.head()).lastSeq)
+    assert.is(second.added, second.events - first.events)
+    assert.is(second.first, first.first)
+    assert.ok((await readFile(fileOf(dir))).subarray(0, before.length).equals(before))
+
+    // What an interrupted one left beyond the manifest is no part of the export, and no harm.
+    const end = (await readFile(fileOf(dir))).length
+    await appendFile(fileOf(dir), '{"seq":')
+    assert.is((await linesOf(dir)).length, second.events)
+    await truncate(fileOf(dir), end - 1)
+    assert.is((await refused(place.exportTo(dir))).code, 'export-unusable')
+  }))
+
+test('exports into one folder at the same time write the same', () =>
+  withOnePlace(async (place, dir) => {
+    await generateLog(place.server.url, 3_000)
+    const all = await Promise.all([1, 2, 3].map(() => place.exportTo(dir)))
+    for (const { events } of all) assert.is(events, 3_000)
+    assert.is((await linesOf(dir)).length, 3_000)
+  }))
+
+test('while the log grows an export ends where the log ended when it began', () =>
+  withOnePlace(async (place, dir) => {
+    await generateLog(place.server.url, 3_000)
+    let busy = true
+    const writing = (async () => {
+      while (busy) await place.log.append(requested())
+    })()
+    const { events } = await place.exportTo(dir)
+    busy = false
+    await writing
+    assert.ok(events >= 3_000)
+    assert.is((await linesOf(dir)).length, events)
+    assert.is((await place.exportTo(dir)).events, (await place.log.head()).lastSeq)
+  }))
+
+test('an export since a cursor has what came after it, and a folder keeps to its beginning', () =>
+  withOnePlace(async (place, dir) => {
+    await generateLog(place.server.url, 30)
+    const at = await place.log.at(10)
+    const since = parseCursor(cursorOf(at ?? { seq: 0, id: '' }))
+    assert.equal([(await place.exportTo(dir, { since })).events, (await linesOf(dir))[0]?.seq], [20, 11])
+    assert.is((await place.exportTo(dir)).added, 0)
+    const other = await refused(place.exportTo(dir, { since: parseCursor('5') }))
+    assert.equal([other.code, /it holds an export since 10-/.test(other.message)], ['invalid-request', true])
+    const elsewhere = `${dir}-elsewhere`
+    for (const wrong of ['10-00000000', '31']) {
+      assert.is((await refused(place.exportTo(elsewhere, { since: parseCursor(wrong) }))).code, 'log-replaced')
+      await rm(elsewhere, { recursive: true })
+    }
+  }))
+
+test('an export of another log is not gone on with, nor one without its manifest', () =>
+  withOnePlace(async (place, dir) => {
+    await generateLog(place.server.url, 9)
+    await place.exportTo(dir)
+    await rm(join(dir, 'manifest.json'))
+    assert.match((await refused(place.exportTo(dir))).message, /holds events\.ndjson, but no manifest\.json/)
+    await rm(fileOf(dir))
+    await place.exportTo(dir)
+    await withAdministration(place.server.url, async (jsm) => {
+      const { config } = await jsm.streams.info(place.broker.names.stream)
+      await jsm.streams.delete(place.broker.names.stream)
+      await jsm.streams.add(config)
+    })
+    await generateLog(place.server.url, 30)
+    assert.is((await refused(place.exportTo(dir))).code, 'log-replaced')
+    assert.is((await linesOf(dir)).length, 9)
+  }))
+
+test('where nothing is in the log, or nothing can be written, it says so', () =>
+  withOnePlace(async (place, dir) => {
+    const nothing = await place.exportTo(dir)
+    assert.equal([nothing.events, nothing.first, nothing.last], [0, null, null])
+    assert.equal((await place.importFrom(dir)).events, 0)
+    await writeFile(`${dir}-file`, '')
+    const error = await refused(place.exportTo(`${dir}-file`))
+    assert.is(error.code, 'storage-unavailable')
+    assert.match(error.message, /^cannot write .*-file: /)
+    const missing = await refused(place.importFrom(`${dir}-nowhere`))
+    assert.match(missing.message, /there is no manifest\.json in it/)
+    await mkdir(join(`${dir}-other`, 'manifest.json'), { recursive: true })
+    assert.is((await refused(place.exportTo(`${dir}-other`))).code, 'storage-unavailable')
+  }))
+
+test('images come along, those that are not to be had are counted, and a folder that has them gets the new ones', () =>
+  withOnePlace(async (place, dir) => {
+    const complete = async (imageKey: string) => {
+      const { fractal } = (await place.log.append(requested())).event
+      const data = { generation: 1, started: 1, imageKey, checksum: imageKey, pixelChecksum: imageKey, size: 3 }
+      const event = {
+        type: 'TaskCompleted' as const,
+        id: v4(),
+        fractal,
+        source: '/test',
+        time: new Date().toISOString(),
+      }
+      await place.log.append({ ...event, data: { ...data, duration: 1, generatedBy: 'x', kernelVersion: '1' } })
+    }
+    const put = async (text: string) => (await place.images.put([Buffer.from(text)])).key
+    await complete(await put('one'))
+    assert.is((await place.exportTo(dir)).images, null)
+    assert.equal((await place.exportTo(dir, { withImages: true })).images, { copied: 1, missing: 0 })
+    const lost = await put('two')
+    await place.images.remove(lost)
+    await complete(lost)
+    await complete(await put('three'))
+    assert.equal((await place.exportTo(dir)).images, { copied: 2, missing: 1 })
+    const names = (await readdir(join(dir, 'images'), { recursive: true })).filter((name) => name.endsWith('.png'))
+    assert.is(names.length, 2)
+  }))
+
+test.run()

@@ -2,6 +2,8 @@ import type { Command } from 'commander'
 import { FaafoError } from '../../events/errors.ts'
 import type { Moment } from '../../events/moment.ts'
 import { addOutputOption, type OutputOption } from './output.ts'
+import { addExport } from './replay-export.ts'
+import { addImport } from './replay-import.ts'
 import { addRebuild } from './replay-rebuild.ts'
 import { addTail, momentArgument } from './replay-tail.ts'
 import { addVerify } from './replay-verify.ts'
@@ -45,6 +47,8 @@ Examples:
   addTail(replay, surroundings)
   addVerify(replay, surroundings)
   addRebuild(replay, surroundings)
+  addExport(replay, surroundings)
+  addImport(replay, surroundings)
 }
 
 type ShowOptions = OutputOption & { asOf?: Moment }

@@ -5,6 +5,7 @@ import { isFaafoError } from '../../events/errors.ts'
 import type { RecordedEvent } from '../../events/events.ts'
 import type { Broker } from '../platform/broker.ts'
 import { VERSION } from '../platform/identity.ts'
+import { openImports } from '../platform/imports.ts'
 import type { Log } from '../platform/log.ts'
 import type { Logger } from '../platform/logger.ts'
 import { announce, PRESENCE_MS, type WorkerPresence } from '../platform/presence.ts'
@@ -12,6 +13,7 @@ import { pause } from '../platform/shutdown.ts'
 import { ACK_WAIT_MS, type Delivery, type RenderQueue } from '../platform/work-queue.ts'
 import type { ImageStore } from '../storage/image-store.ts'
 import { attemptLog, type Request } from './attempt-log.ts'
+import { importedTasks } from './imported.ts'
 import { askSize, noLoad, offer, release, workOf } from './intake.ts'
 import { renderIsolated } from './isolated.ts'
 import type { Renderer } from './rendering.ts'
@@ -59,6 +61,7 @@ export async function runWorker(parts: WorkerParts, stop: AbortSignal): Promise<
     signal: handBack.signal,
   })
   const attempts = attemptLog({ log, broker, worker: name, trouble, signal: handBack.signal })
+  const settleImported = importedTasks({ attempts, imports: openImports(broker), logger })
   const taskParts = {
     attempts,
     images,
@@ -86,7 +89,8 @@ export async function runWorker(parts: WorkerParts, stop: AbortSignal): Promise<
     else delivery.nak(settlement.delayMs)
   }
 
-  function take(delivery: Delivery): void {
+  /** Resolves once the task is in hand, or not ours any more. */
+  async function take(delivery: Delivery): Promise<void> {
     let request: RecordedEvent
     try {
       request = delivery.event()
@@ -98,6 +102,11 @@ export async function runWorker(parts: WorkerParts, stop: AbortSignal): Promise<
     if (request.type !== 'TaskRequested') {
       // The log lost its end, and another event has the place of a request that was delivered before.
       settle(delivery, { type: 'ack' })
+      return
+    }
+    const early = request.importid === undefined ? null : await settleImported(request, request.importid)
+    if (early) {
+      settle(delivery, early)
       return
     }
     const key = `${request.fractal}.${request.data.generation}`
@@ -119,7 +128,10 @@ export async function runWorker(parts: WorkerParts, stop: AbortSignal): Promise<
     }
     const task = { request, delivery }
     inHand.set(key, task)
-    void runTask({ request, fresh: !delivery.redelivered, signal: handBack.signal }, taskParts).then((settlement) => {
+    void runTask(
+      { request, fresh: !delivery.redelivered && request.importid === undefined, signal: handBack.signal },
+      taskParts,
+    ).then((settlement) => {
       settle(task.delivery, settlement)
       inHand.delete(key)
       load = release(load, share)
@@ -133,7 +145,11 @@ export async function runWorker(parts: WorkerParts, stop: AbortSignal): Promise<
         await trouble.over(stop)
         const size = askSize(load)
         if (size === 0) await released()
-        else for await (const delivery of queue.ask(size, stop)) take(delivery)
+        else {
+          const taken: Promise<void>[] = []
+          for await (const delivery of queue.ask(size, stop)) taken.push(take(delivery))
+          await Promise.all(taken)
+        }
       } catch (error) {
         if (stop.aborted) return
         if (!isFaafoError(error, 'log-unavailable')) logger.error({ err: error }, 'intake failed')

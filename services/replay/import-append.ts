@@ -1,0 +1,89 @@
+import { setMaxListeners } from 'node:events'
+import { FaafoError, isFaafoError, messageOf } from '../../events/errors.ts'
+import type { Names } from '../../events/subjects.ts'
+import type { LogMessages } from '../platform/log-messages.ts'
+import type { Line } from './export-folder.ts'
+import { messageOf as storedMessageOf } from './export-format.ts'
+import { type Conflict, conflictOf, eventIdOf, fractalOf } from './import-plan.ts'
+
+/** Appends that are on their way at the same time. */
+const AT_ONCE = 256
+/** How long a broker may be away before the import ends; the next one goes on where it stopped. */
+const PATIENCE_MS = 60_000
+const TRY_MS = 10_000
+
+/**
+ * Appends lines in their order. Many are on their way at the same time, on one connection, which keeps the order. But
+ * where something fails an event may be stored although one before it is not (yet): so none is sent before the one
+ * before it of the same fractal is stored.
+ */
+export type LineAppender = {
+  /** Resolves once the line is on its way, or is skipped because its fractal is in conflict. Throws what an earlier one met. */
+  add(line: Line): Promise<void>
+  /** Resolves once all are stored. */
+  settled(): Promise<void>
+  appended(): number
+}
+
+/** `conflicts`, by fractal, gets those that come up only now. */
+export function createLineAppender(
+  { log, names }: { log: LogMessages; names: Names },
+  { importId, conflicts, signal }: { importId: string; conflicts: Map<string, Conflict>; signal: AbortSignal },
+): LineAppender {
+  const stop = AbortSignal.any([signal])
+  setMaxListeners(0, stop) // every append listens
+  const underway = new Map<string, Promise<void>>()
+  let failure: unknown
+  let appended = 0
+
+  async function append(line: Line): Promise<void> {
+    const { headers, body } = storedMessageOf(line)
+    headers['ce-recordedtime'] ??= line.recordedtime
+    headers['ce-importid'] = importId
+    const id = eventIdOf(line)
+    const subject = names.inNamespace(line.slot)
+    const entry = { subject, id, message: { headers, body }, what: `line ${line.number}`, details: {} }
+    const deadline = Date.now() + PATIENCE_MS
+    for (;;) {
+      try {
+        const done = await log.append(entry, { withinMs: TRY_MS, signal: stop })
+        if ('seq' in done || done.holder.id === id) appended++
+        else conflicts.set(fractalOf(line), conflictOf(line, done.holder.id))
+        return
+      } catch (error) {
+        if (signal.aborted) throw interrupted()
+        if (isFaafoError(error, 'log-unavailable') && Date.now() < deadline) continue
+        if (!isFaafoError(error)) throw error
+        const reason = error.code === 'log-unavailable' ? 'the broker does not answer' : messageOf(error)
+        const message = `cannot import line ${line.number}: ${reason}; import again to go on there`
+        throw new FaafoError(error.code, message, { cause: error })
+      }
+    }
+  }
+
+  async function settled(): Promise<void> {
+    while (underway.size > 0) await Promise.all(underway.values())
+    if (failure) throw failure
+  }
+
+  return {
+    async add(line) {
+      const fractal = fractalOf(line)
+      await underway.get(fractal)
+      while (underway.size >= AT_ONCE) await underway.values().next().value
+      if (failure) return settled()
+      if (signal.aborted) throw interrupted()
+      if (conflicts.has(fractal)) return
+      const stored = append(line)
+        .catch((error) => {
+          failure ??= error
+        })
+        .finally(() => underway.delete(fractal))
+      underway.set(fractal, stored)
+    },
+    settled,
+    appended: () => appended,
+  }
+}
+
+const interrupted = () => new FaafoError('aborted', 'cannot go on importing: it was interrupted')

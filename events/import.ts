@@ -1,14 +1,15 @@
+import { createHash } from 'node:crypto'
 import { z } from 'zod'
 import type { Kind } from './aggregate.ts'
 
 /*
- * The import of an exported log, told before its first event comes into this log and after its last:
+ * The import of a log that was exported, told before its first event comes into this log and after its last:
  *
  *   ImportBegun ──▶ ImportFinished ──▶ ImportBegun …
  *
- * It begins anew where a finished one is done again and finds something that is not there (any more). Its id derives
- * from the export, so that an import which was killed is the same one when it is done again. Between the two, what was
- * requested may have an outcome that is still on its way, and nobody renders it.
+ * It begins anew where a later export of that log is imported, or something that was here is gone. All exports of one
+ * log are one import, so that one which was killed and given up is finished by whichever comes after it. Between the
+ * two, what was requested may have an outcome that is still on its way, and nobody renders it.
  */
 
 const count = z.int().min(0)
@@ -29,5 +30,5 @@ export const importKind = {
   upcasters: {},
 } satisfies Kind
 
-/** Id of the import of an export: of the SHA-256, in hex, of its last line. */
-export const importIdOf = (head: string): string => head.slice(0, 32)
+/** Id of the import of a log, which its creation time tells from any other. */
+export const importIdOf = (log: string): string => createHash('sha256').update(log).digest('hex').slice(0, 32)

@@ -80,7 +80,8 @@ export function openSlots<E extends { id: string }>(
     if (error instanceof FaafoError) return error
     const isMissing = error instanceof NatsError && error.api_error?.err_code === NO_STREAM
     const reason = isMissing ? `the broker has no stream ${stream}` : 'the broker did not answer'
-    return new FaafoError('log-unavailable', `cannot read the log: ${reason}`, { cause: error })
+    const details = isMissing ? { missing: stream } : {}
+    return new FaafoError('log-unavailable', `cannot read the log: ${reason}`, { cause: error, details })
   }
 
   const read = (subject: string) => stored({ last_by_subj: subject })

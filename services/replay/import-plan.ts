@@ -1,3 +1,4 @@
+import { isFaafoError } from '../../events/errors.ts'
 import type { Names } from '../../events/subjects.ts'
 import type { LogMessages } from '../platform/log-messages.ts'
 import { type Line, readLines } from './export-folder.ts'
@@ -53,7 +54,7 @@ export async function planImport(
   const there = new Uint8Array(Math.ceil((manifest.events + 1) / 8))
   const conflicts = new Map<string, Conflict>()
   const open = new Map<string, string>()
-  const isEmpty = (await log.head()).lastSeq === 0
+  const isEmpty = await isNothingIn(log)
   let count = 0
 
   async function look(line: Line): Promise<void> {
@@ -83,6 +84,16 @@ export async function planImport(
     there: count,
     conflicts,
     unfinished: open.size,
+  }
+}
+
+/** So, too, where there is no stream yet: only a dry run comes to that. */
+async function isNothingIn(log: LogMessages): Promise<boolean> {
+  try {
+    return (await log.head()).lastSeq === 0
+  } catch (error) {
+    if (isFaafoError(error, 'log-unavailable') && error.details.missing !== undefined) return true
+    throw error
   }
 }
 

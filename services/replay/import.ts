@@ -26,7 +26,7 @@ export type ImportOptions = {
 export type ImportProgress = { step: 'verifying' | 'importing'; done: number; total: number }
 
 export type Imported = {
-  /** Of the import. */
+  /** Of the import, the same for all exports of one log. */
   id: string
   events: number
   /** Events that came, or would come, into the log; that were there already; and of fractals in conflict. */
@@ -53,7 +53,7 @@ export async function importLog(
   const { names } = broker
   const parts = { log: openMessages(broker), names }
   const manifest = await requireComplete(dir)
-  const id = importIdOf(manifest.head)
+  const id = importIdOf(manifest.log)
   const exported = fileStore(imagesFolder(dir))
   const count: Imported['images'] = manifest.images ? { copied: 0, missing: 0, damaged: [] } : null
   const record = recordOf(broker, id, manifest)

@@ -50,13 +50,16 @@ async function verifyAll(session: Session, { render: pictures, output }: Options
   const verified = await onInstallation(session, 'verifying', async ({ installation, report, signal, ...parts }) => {
     const { broker } = parts
     const images = openStore(installation.storageUrl, { nats: () => broker.nc(), bucketName: broker.names.bucket })
-    const pool = createRenderPool(installation.config.renderThreads ?? availableParallelism())
+    const threads = installation.config.renderThreads ?? availableParallelism()
+    // Where nothing is drawn no thread is started: one that is ended while it still loads may abort the process.
+    const pool = pictures > 0 ? createRenderPool(threads) : null
+    const render = pool?.render ?? nothingToDraw
     const onProgress = ({ step, done, total }: VerifyProgress) =>
       report.update({ share: total === 0 ? 1 : done / total, over: false, text: `${done} of ${total} ${what[step]}` })
     try {
-      return await verify(parts, { images, render: pool.render, pictures, signal, onProgress })
+      return await verify(parts, { images, render, pictures, signal, onProgress })
     } finally {
-      await pool.close()
+      await pool?.close()
     }
   })
   const { seq, fractals, images, drawn, findings } = verified
@@ -70,6 +73,8 @@ async function verifyAll(session: Session, { render: pictures, output }: Options
   if (findings.length === 0) return session.say(`all is well: ${looked}`)
   throw new CommanderError(1, 'faafo.findings', `found ${findings.length} in ${looked}`)
 }
+
+const nothingToDraw = () => Promise.reject(new Error('no picture was to be drawn'))
 
 const what = { log: 'events', images: 'images', pictures: 'pictures' } as const
 

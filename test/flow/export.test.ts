@@ -22,7 +22,7 @@ import { withTempDir } from '../support/temp.ts'
 import { until } from '../support/until.ts'
 
 /** 100000 of them, and a second program, show what the default shows in small: from one broker's version to another. */
-const TASKS = Number(process.env.EXPORT_TASKS ?? 1_000)
+const TASKS = Number(process.env.EXPORT_TASKS ?? 300)
 const OTHER_PROGRAM = process.env.OTHER_NATS_SERVER_BIN
 const KILLS = Number(process.env.EXPORT_KILLS ?? 2)
 const SEED = Number(process.env.EXPORT_SEED ?? Math.floor(Math.random() * 2 ** 31))

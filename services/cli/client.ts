@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import type { CloudEvent } from '../../events/cloud-event.ts'
 import { FaafoError, isFaafoError } from '../../events/errors.ts'
 import type { FractalRequest } from '../../events/fractal.ts'
+import type { OperationObject } from '../api/operation-schemas.ts'
 import type {
   BatchAnswer,
   Estimate,
@@ -12,6 +13,7 @@ import type {
   Ready,
   Status,
 } from '../api/schemas.ts'
+import { type Bulk, type OperationsClient, operationsClient } from './client-operations.ts'
 import { type ClientOptions, createTransport } from './transport.ts'
 import { isFinished, watchFractals } from './watch.ts'
 
@@ -26,6 +28,7 @@ import { isFinished, watchFractals } from './watch.ts'
 
 export type {
   BatchAnswer,
+  Bulk,
   ClientOptions,
   CloudEvent,
   Estimate,
@@ -33,6 +36,8 @@ export type {
   FractalPage,
   FractalRequest,
   KeysetPage,
+  OperationObject,
+  OperationsClient,
   Ready,
   Status,
 }
@@ -96,6 +101,8 @@ export type Client = {
   retry(uuid: string, options?: Cancellable): Promise<FractalObject>
   /** Deletes for good; nothing happens where there is none. */
   remove(uuid: string, options?: Cancellable): Promise<void>
+  /** Cancel, retry or delete everything that a filter matches. */
+  operations: OperationsClient
   status(options?: Cancellable): Promise<Status>
   /** Whether requests are taken, and how each part fares. */
   ready(options?: Cancellable): Promise<Ready>
@@ -116,7 +123,8 @@ export type Client = {
 
 /** Throws `invalid-request` where the endpoint is not an http(s) URL; nothing is sent yet. */
 export function createClient(options: ClientOptions): Client {
-  const { send, json } = createTransport(options)
+  const transport = createTransport(options)
+  const { send, json } = transport
   const fractal = (uuid: string, ...rest: string[]) => ['v1', 'fractal', uuid, ...rest]
 
   const client: Client = {
@@ -202,6 +210,8 @@ export function createClient(options: ClientOptions): Client {
       const answer = await send({ action: `delete fractal '${uuid}'`, method: 'DELETE', path: fractal(uuid), signal })
       await answer.body?.cancel()
     },
+
+    operations: operationsClient(transport),
 
     status: ({ signal } = {}) => json({ action: 'ask for the status', path: ['v1', 'status'], signal }),
 

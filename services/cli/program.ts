@@ -1,5 +1,6 @@
 import { Command, CommanderError } from 'commander'
 import { addBench } from './bench.ts'
+import { addBulk } from './bulk.ts'
 import { addCreate } from './create.ts'
 import { addGet } from './get.ts'
 import { addInspect } from './inspect.ts'
@@ -76,6 +77,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 the api cannot be reached.`,
   addInspect(program, surroundings)
   addVerify(program, surroundings)
   addLifecycle(program, surroundings)
+  addBulk(program, surroundings)
   addStatus(program, surroundings)
   addBench(program, surroundings)
   program.commandsGroup('Services:')

@@ -42,10 +42,9 @@ for (const [name, database] of [
           assert.match(JSON.stringify(cancelled?.data), `asked for by bulk operation ${id}`)
         }
         assert.equal(await bulk.appendedBy(id, [done ?? '', failed ?? '']), {})
-        const { num_results } = await json(
-          bulk.app.request(`/v1/fractal?q=${JSON.stringify({ filters: status('cancelled') })}`),
-        )
-        assert.is(num_results, 150, 'who saw the end of the operation sees it in the list')
+        const list = `/v1/fractal?q=${JSON.stringify({ filters: status('cancelled') })}`
+        const listed = async () => (await json(bulk.app.request(list))).num_results === 150
+        await until(listed, { what: 'the list shows them all as cancelled' })
       },
       database ? { database } : {},
     ))

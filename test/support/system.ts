@@ -20,7 +20,7 @@ export type System = {
   dataDir: string
   /** Everything that `faafo up` wrote to stdout and stderr so far. */
   output(): string
-  /** Pids of what runs now, by the start of its name: 'worker', 'api', 'projector', 'broker', 'database', or '' for all. */
+  /** Pids of what runs now, by the start of its name: 'worker', 'api', 'projector', 'operator', 'broker', 'database', or '' for all. */
   pids(name: string): Promise<number[]>
   /** Sends SIGINT to `faafo up` and resolves to its exit code and the milliseconds that it took. */
   stop(): Promise<{ code: number | null; ms: number }>

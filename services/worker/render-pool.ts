@@ -1,3 +1,4 @@
+import { once } from 'node:events'
 import process from 'node:process'
 import { fileURLToPath } from 'node:url'
 import { Piscina } from 'piscina'
@@ -13,7 +14,7 @@ const MAX_BATCH = 16
 
 export type RenderPool = {
   render: Renderer
-  /** Ends the threads, whatever they do. */
+  /** Ends the threads, whatever they do, once they have loaded. */
   close(): Promise<void>
 }
 
@@ -31,13 +32,19 @@ export function createRenderPool(threads: number): RenderPool {
   pool.on('error', (error) => {
     if (!closing) throw error
   })
+  // One that is ended while it still loads may abort the whole process.
+  const loaded = Promise.allSettled(
+    pool.threads.map((thread) => Promise.race([once(thread, 'message'), once(thread, 'exit')])),
+  )
   const renderSmall = batches(threads, (jobs) => pool.run(jobs, { name: 'renderSmall' }))
   const renderLarge = bandwise(threads, (job) => pool.run(job, { name: 'renderBands', transferList: [job.port] }))
   return {
     render: (job, signal) => (isSmall(job.params) ? renderSmall(job, signal) : renderLarge(job, signal)),
-    close() {
+    async close() {
       closing = true
-      return pool.destroy()
+      for (const thread of pool.threads) thread.ref()
+      await loaded
+      await pool.destroy()
     },
   }
 }

@@ -60,6 +60,8 @@ export function namesIn(namespace: string) {
     progress: (uuid: string) => `${dotted}progress.${uuid}`,
     /** Core NATS, in no stream: a worker says that it lives. */
     presence: (worker: string) => `${dotted}presence.worker.${worker}`,
+    /** Core NATS, in no stream: asks every service to answer who it is. */
+    rollCall: `${dotted}presence.call`,
     /** Object store bucket for images under this namespace. */
     bucket: (name: string) => prefixed(name),
   }

@@ -1,6 +1,6 @@
 import type { Context } from 'hono'
 import { type FaafoError, isFaafoError } from '../../events/errors.ts'
-import { isAtLeast } from '../platform/broker.ts'
+import { durabilityOf } from '../platform/durability.ts'
 import { VERSION } from '../platform/identity.ts'
 import type { Api } from './api.ts'
 import { projectionHealth } from './projection.ts'
@@ -10,8 +10,6 @@ import type { Ready } from './schemas.ts'
 import { withinTime } from './time-limit.ts'
 
 const CHECK_MS = 1_000
-/** First version that knows `sync_interval: always`. */
-const KNOWS_SYNC_ALWAYS = '2.10.0'
 
 /** GET /healthz: this process answers. */
 export const getHealth = (c: Context): Response => c.json({ status: 'ok' })
@@ -59,30 +57,13 @@ async function logHealth(api: Api): Promise<Health & { replicas: number | null }
   }
 }
 
-/** What an acknowledged append is worth. */
 function brokerHealth(
   { broker, syncInterval }: Api,
   replicas: number | null,
 ): { version: string | null; durability: Ready['durability'] } {
   const version = broker.isConnected() ? (broker.nc().info?.version ?? null) : null
-  const fsync = syncInterval ?? null
-  if (fsync === 'always') {
-    if (version === null || isAtLeast(version, KNOWS_SYNC_ALWAYS)) return { version, durability: { ...ok, fsync } }
-    const reason = `nats-server ${version} cannot flush at every append, whatever is said of it: 2.10 or newer can`
-    return { version, durability: { ...degraded(reason), fsync: null } }
-  }
-  const lost = 'a power cut or a crash of the machine (not of the broker alone) can lose what was acknowledged since'
-  const reason =
-    fsync === null
-      ? `nobody said how often the broker flushes to its disk (NATS_SYNC_INTERVAL; its own default is every 2 minutes): ${lost}`
-      : `the broker flushes to its disk every ${fsync}: ${lost}`
-  if (replicas === null) {
-    return { version, durability: { ...degraded('it is not known how many replicas the stream has'), fsync } }
-  }
-  if (replicas >= 3) {
-    return { version, durability: { ...ok, fsync, reason: `${reason}, on most of ${replicas} replicas at once` } }
-  }
-  return { version, durability: { ...degraded(reason), fsync } }
+  const { isSafe, ...told } = durabilityOf({ version, replicas, syncInterval })
+  return { version, durability: { status: isSafe ? 'ok' : 'degraded', ...told } }
 }
 
 async function healthOf(api: Api, what: 'database' | 'storage', check: () => Promise<unknown>): Promise<Health> {

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import type { Server } from 'node:http'
 import { hostname } from 'node:os'
 import process from 'node:process'
@@ -6,10 +7,12 @@ import { FaafoError, messageOf } from '../../events/errors.ts'
 import { openBroker } from '../platform/broker.ts'
 import { isLoopback, parseConfig } from '../platform/config.ts'
 import { openDatabase } from '../platform/database.ts'
+import { VERSION } from '../platform/identity.ts'
 import { createLog } from '../platform/log.ts'
 import { createLogger } from '../platform/logger.ts'
 import { migrateDatabase } from '../platform/migrate.ts'
 import { listenError } from '../platform/ports.ts'
+import { answerRollCall } from '../platform/roll-call.ts'
 import { runService } from '../platform/run-service.ts'
 import { aborted, isSupervised, pause, stopSignal } from '../platform/shutdown.ts'
 import { openStore } from '../storage/open-store.ts'
@@ -33,6 +36,8 @@ await runService('api', async () => {
   const stop = stopSignal(logger, { supervised: isSupervised(process.argv) })
 
   const broker = openBroker({ ...brokerConfig, url: brokerConfig.url ?? '' }, 'api', logger)
+  const self = { service: 'api', id: randomUUID(), name: hostname(), host: hostname(), version: VERSION } as const
+  answerRollCall(broker, () => self, stop)
   const database = openDatabase(config.databaseUrl ?? '', { max: 10, name: 'faafo api' })
   const app = createApi({
     broker,

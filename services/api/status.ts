@@ -1,9 +1,10 @@
-import { asc, count, eq } from 'drizzle-orm'
+import { count, eq } from 'drizzle-orm'
 import type { Context } from 'hono'
 import { FaafoError } from '../../events/errors.ts'
 import type { Status as FractalStatus } from '../../events/task.ts'
 import { VERSION } from '../platform/identity.ts'
-import { type QueueDepth, readQueueDepth } from '../platform/queue.ts'
+import { oldestWaiting, type Waiting } from '../platform/oldest-waiting.ts'
+import { type QueueState, readQueue } from '../platform/queue-consumer.ts'
 import { fractal } from '../platform/schema.ts'
 import type { Api } from './api.ts'
 import { projectionHealth } from './projection.ts'
@@ -17,7 +18,7 @@ const BROKER_MS = 1_000
 export async function getStatus(api: Api, c: Context): Promise<Response> {
   const [depth, oldest, projection] = await Promise.all([
     queueDepth(api).catch(unknown),
-    oldestWaiting(api).catch(unknown),
+    query('read the queue', () => oldestWaiting(api.db)).catch(unknown),
     projectionHealth(api),
   ])
   const workers = api.live.workers().map(({ id: _, ...worker }) => worker)
@@ -27,7 +28,7 @@ export async function getStatus(api: Api, c: Context): Promise<Response> {
       depth: depth === null ? null : depth.waiting + depth.inHand,
       waiting: depth?.waiting ?? null,
       in_hand: depth?.inHand ?? null,
-      oldest_waiting: depth?.waiting === 0 ? null : oldest, // the table may be a moment behind
+      oldest_waiting: depth?.waiting === 0 ? null : oldest && shownWait(oldest), // the table may be a moment behind
     },
     workers,
     projection,
@@ -48,9 +49,9 @@ export async function getMetrics(api: Api, c: Context): Promise<Response> {
 const unknown = () => null
 
 /** From the workers' consumer; before there was a worker, from the table. */
-async function queueDepth(api: Api): Promise<QueueDepth> {
+async function queueDepth(api: Api): Promise<Pick<QueueState, 'waiting' | 'inHand'>> {
   const late = () => new FaafoError('log-unavailable', 'cannot read the queue: the broker did not answer')
-  const depth = await withinTime(BROKER_MS, readQueueDepth(api.broker), late)
+  const depth = await withinTime(BROKER_MS, readQueue(api.broker, BROKER_MS), late)
   return depth ?? { waiting: await countOf(api, 'requested'), inHand: 0 }
 }
 
@@ -61,16 +62,8 @@ async function countOf({ db }: Api, status: FractalStatus): Promise<number> {
   return row?.n ?? 0
 }
 
-async function oldestWaiting({ db }: Api): Promise<Status['queue']['oldest_waiting']> {
-  const [row] = await query('read the queue', () =>
-    db
-      .select({ uuid: fractal.uuid, requestedAt: fractal.requestedAt })
-      .from(fractal)
-      .where(eq(fractal.status, 'requested'))
-      .orderBy(asc(fractal.firstSeq))
-      .limit(1),
-  )
-  if (!row) return null
-  const seconds = Math.max(0, (Date.now() - row.requestedAt.getTime()) / 1000)
-  return { uuid: row.uuid, created_at: row.requestedAt.toISOString(), seconds }
-}
+const shownWait = ({ uuid, requestedAt, seconds }: Waiting) => ({
+  uuid,
+  created_at: requestedAt.toISOString(),
+  seconds,
+})

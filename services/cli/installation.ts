@@ -12,7 +12,16 @@ import { createProgressReport, type ProgressReport } from './progress-report.ts'
 import type { Session, Surroundings } from './session.ts'
 
 /** Broker and database throw `invalid-config` where nothing says them; images have a default. */
-export type Installation = { config: Config; brokerUrl(): string; databaseUrl(): string; storageUrl: string }
+export type Installation = {
+  config: Config
+  brokerUrl(): string
+  databaseUrl(): string
+  storageUrl: string
+  /** What is said of the broker's fsync. */
+  syncInterval: string | undefined
+  /** Whether it is one that runs on this machine's data folder. */
+  isHere: boolean
+}
 
 /**
  * What an operator's command works on: NATS_URL, DATABASE_URL and STORAGE_URL or, where they are not set, what a running
@@ -33,6 +42,8 @@ export async function findInstallation(env: Surroundings['env']): Promise<Instal
     brokerUrl: () => required('NATS_URL', config.broker.url ?? runtime?.natsUrl),
     databaseUrl: () => required('DATABASE_URL', config.databaseUrl ?? runtime?.databaseUrl),
     storageUrl: (env.STORAGE_URL ? undefined : runtime?.storageUrl) ?? config.storageUrl,
+    syncInterval: config.broker.syncInterval ?? (config.broker.url ? undefined : runtime?.syncInterval),
+    isHere: runtime !== null,
   }
 }
 

@@ -2,6 +2,7 @@ import type { Command } from 'commander'
 import { FaafoError } from '../../events/errors.ts'
 import type { Moment } from '../../events/moment.ts'
 import { addOutputOption, type OutputOption } from './output.ts'
+import { addDoctor } from './replay-doctor.ts'
 import { addExport } from './replay-export.ts'
 import { addImport } from './replay-import.ts'
 import { addRebuild } from './replay-rebuild.ts'
@@ -23,6 +24,7 @@ export function addReplay(program: Command, surroundings: Surroundings): void {
 Examples:
   $ faafo replay show 0f5b0d5c-8f5e-4c1e-9f0b-3f1f6f2a7c11
   $ faafo replay tail
+  $ faafo replay doctor
   $ faafo replay verify
   $ faafo replay rebuild`,
     )
@@ -45,6 +47,7 @@ Examples:
       inSession(self, surroundings, (session) => showHistory(session, parseUuid(uuid), options)),
     )
   addTail(replay, surroundings)
+  addDoctor(replay, surroundings)
   addVerify(replay, surroundings)
   addRebuild(replay, surroundings)
   addExport(replay, surroundings)

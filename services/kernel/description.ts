@@ -1,3 +1,4 @@
+import { Buffer } from 'node:buffer'
 import { FaafoError } from '../../events/errors.ts'
 import { explain, type FractalParams, fractalParamsSchema, invalidRequest } from '../../events/fractal.ts'
 import { KERNEL_VERSION } from './julia.ts'
@@ -34,6 +35,12 @@ export const textsBefore = ({ uuid, params }: RenderJob): Texts => {
 }
 
 export const textsAfter = (pixelChecksum: string): Texts => ({ [keyword.pixelChecksum]: pixelChecksum })
+
+/** The fractal that a picture says it is of, from no more than its first kilobytes; null where it does not say. */
+export function fractalIn(head: Uint8Array): string | null {
+  const text = Buffer.from(head.buffer, head.byteOffset, Math.min(head.byteLength, 8_192)).toString('latin1')
+  return new RegExp(`tEXt${keyword.uuid}\0([0-9a-f-]{36})`).exec(text)?.[1] ?? null
+}
 
 /**
  * What a PNG file says of itself, null where it is none of ours. Whether that is true is another question: the texts

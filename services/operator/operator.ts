@@ -1,7 +1,8 @@
 import { isFaafoError } from '../../events/errors.ts'
 import type { OperationEvent } from '../../events/operation.ts'
+import { ACK_WAIT_MS } from '../platform/queue-consumer.ts'
 import { pause } from '../platform/shutdown.ts'
-import { ACK_WAIT_MS, type Delivery, type WorkQueue } from '../platform/work-queue.ts'
+import type { Delivery, WorkQueue } from '../platform/work-queue.ts'
 import { carryOut, type OperatorParts } from './carry-out.ts'
 
 const WORKING_MS = Math.floor(ACK_WAIT_MS / 3)

@@ -59,7 +59,7 @@ export function openBroker(
   const openStreams = async (nc: NatsConnection) => {
     if (readOnly) return
     await untilPossible(
-      () => ensureStreams(nc, names, config.replicas),
+      async () => ensureStreams(await nc.jetstreamManager({ checkAPI: false }), names, config.replicas),
       log,
       () => closing,
     )

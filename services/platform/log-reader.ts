@@ -26,24 +26,34 @@ export const startOfLog: LogPosition = { seq: 0, id: null, streamCreated: null, 
 /** What it takes to look whether the log is still the same. */
 type Look = Pick<Log, 'head'> & { at(seq: number): Promise<{ id: string } | null> }
 
+/** How a log differs from the one that a position was taken from. */
+export type LogDifference = 'another-log' | 'end-lost' | 'another-event'
+
 /**
- * Throws `log-replaced` where the log is not the one that the position was taken from, or lost its end since.
+ * Throws `log-replaced` where the log is not the one that the position was taken from, or lost its end since
+ * (`details.difference`: LogDifference).
  * Resolves to the stream's creation time and last sequence.
  */
 export async function verifyPosition(log: Look, position: LogPosition): Promise<{ created: string; lastSeq: number }> {
   const head = await log.head()
-  const replaced = (reason: string) =>
+  const replaced = (difference: LogDifference, reason: string) =>
     new FaafoError('log-replaced', `cannot go on from event ${position.seq}: ${reason}`, {
-      details: { seq: position.seq, expectedId: position.id, lastSeq: head.lastSeq },
+      details: { seq: position.seq, expectedId: position.id, lastSeq: head.lastSeq, difference },
     })
   if (position.streamCreated !== null && position.streamCreated !== head.created) {
-    throw replaced(`the log was made at ${head.created}, the one read before at ${position.streamCreated}`)
+    throw replaced(
+      'another-log',
+      `the log was made at ${head.created}, the one read before at ${position.streamCreated}`,
+    )
   }
-  if (position.seq > head.lastSeq) throw replaced(`the log ends at event ${head.lastSeq}; its end was lost`)
+  if (position.seq > head.lastSeq) {
+    throw replaced('end-lost', `the log ends at event ${head.lastSeq}; its end was lost`)
+  }
   if (position.id !== null && position.seq > 0) {
     const event = await log.at(position.seq)
-    if (!event) throw replaced('that event is not in the log')
-    if (idPrefixOf(event.id) !== idPrefixOf(position.id)) throw replaced(`the event there is now ${event.id}`)
+    if (!event) throw replaced('another-event', 'that event is not in the log')
+    if (idPrefixOf(event.id) !== idPrefixOf(position.id))
+      throw replaced('another-event', `the event there is now ${event.id}`)
   }
   return head
 }

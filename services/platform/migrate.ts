@@ -22,6 +22,13 @@ export async function migrateDatabase(db: Db): Promise<void> {
   })
 }
 
+/** Whether the database has this version's schema, or a newer one. Throws `database-unavailable`. */
+export async function isMigrated(db: Db): Promise<boolean> {
+  const migrations = readMigrationFiles({ migrationsFolder: migrationsFolder() })
+  const latest = await querying('look at the schema', () => latestApplied(db))
+  return migrations.every(({ folderMillis }) => folderMillis <= latest)
+}
+
 /** The time of the newest migration that was applied, 0 where there is none. */
 async function latestApplied(db: Db): Promise<number> {
   const [journal] = await db.execute<{ exists: boolean }>(

@@ -1,12 +1,11 @@
-import { type JetStreamManager, type NatsConnection, NatsError, StorageType } from 'nats'
+import { type JetStreamManager, NatsError, StorageType } from 'nats'
 import type { Names } from '../../events/subjects.ts'
 
 /** What the broker answers where there is no such stream. */
 const NO_STREAM = 10059
 
 /** The log, and the stream of what is not a fractal: made with as many replicas as the log has. */
-export async function ensureStreams(nc: NatsConnection, names: Names, asked: number | undefined): Promise<void> {
-  const jsm = await nc.jetstreamManager({ checkAPI: false })
+export async function ensureStreams(jsm: JetStreamManager, names: Names, asked: number | undefined): Promise<void> {
   const replicas = await ensureStream(jsm, { name: names.stream, subjects: names.streamSubjects }, asked, 1)
   const aggregates = { name: names.aggregateStream, subjects: names.aggregateSubjects }
   await ensureStream(jsm, aggregates, asked, replicas)

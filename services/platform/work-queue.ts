@@ -1,15 +1,10 @@
-import { AckPolicy, type Consumer, DeliverPolicy, type JetStreamManager, type JsMsg, NatsError, nanos } from 'nats'
+import type { Consumer, JsMsg } from 'nats'
 import { decode, type Position, type ReceivedMessage } from '../../events/codec.ts'
 import { FaafoError, isFaafoError } from '../../events/errors.ts'
 import type { RecordedEvent } from '../../events/events.ts'
 import type { Broker } from './broker.ts'
 import type { Logger } from './logger.ts'
-
-/** A delivery that shows no sign of life for this long is given to another process. */
-export const ACK_WAIT_MS = 10_000
-
-/** What the broker answers where there is no such consumer. */
-const CONSUMER_NOT_FOUND = 10014
+import { addConsumer, findConsumer, type Queue, remakeConsumer, renderQueueOf } from './queue-consumer.ts'
 
 /** Longest wait of one ask for messages that are not there yet. */
 const ASK_MS = 3_000
@@ -44,32 +39,21 @@ export type RenderQueue = WorkQueue<RecordedEvent>
 
 /** The queue of requested tasks that all workers share. */
 export const renderQueue = (broker: Broker, logger: Logger): RenderQueue => {
-  const { stream, renderConsumer: consumer, renderFilter: filter } = broker.names
-  return workQueue(broker, logger, { stream, consumer, filter, decode })
+  return workQueue(broker, logger, { ...renderQueueOf(broker.names), decode })
 }
 
-/** A durable consumer, the stream that it is on, and how its messages are read. */
-type Source<E> = {
-  stream: string
-  consumer: string
-  filter: string
-  decode: (message: ReceivedMessage, position: Position) => E
-}
+/** A queue, and how its messages are read. */
+type Source<E> = Queue & { decode: (message: ReceivedMessage, position: Position) => E }
 
 /**
  * The queue as a durable pull consumer on a stream of events, made by whichever process comes first, and again
- * where it vanished. No limit on deliveries (attempts are counted in the log) nor on messages in hand (with the
- * broker's default, a thousand delayed naks would stop the queue).
+ * where it vanished.
  *
  * A power cut may take the end of the stream and leave the consumer's state, which then stands beyond it: what is recorded
  * from then on would not be delivered. Such a consumer is made anew, also after a reconnect; it delivers every message
  * once more, and whoever takes one finds what came of it.
  */
-export function workQueue<E>(
-  broker: Broker,
-  logger: Logger,
-  { stream, consumer: durable, filter, decode }: Source<E>,
-): WorkQueue<E> {
+export function workQueue<E>(broker: Broker, logger: Logger, { decode, ...queue }: Source<E>): WorkQueue<E> {
   let known: Promise<Consumer> | undefined
   broker.onReconnect(() => {
     known = undefined
@@ -78,33 +62,18 @@ export function workQueue<E>(
   async function openConsumer(): Promise<Consumer> {
     const nc = broker.nc()
     const jsm = await nc.jetstreamManager({ checkAPI: false })
-    const found = await jsm.consumers.info(stream, durable).catch((error) => {
-      if (error instanceof NatsError && error.api_error?.err_code === CONSUMER_NOT_FOUND) return null
-      throw error
-    })
-    if (!found) await addConsumer(jsm)
+    const found = await findConsumer(jsm, queue)
+    if (!found) await addConsumer(jsm, queue)
     else {
-      const { state } = await jsm.streams.info(stream)
+      const { state } = await jsm.streams.info(queue.stream)
       const { delivered } = found
       if (delivered.stream_seq > state.last_seq) {
         logger.warn({ delivered: delivered.stream_seq, lastSeq: state.last_seq }, 'log lost its end, queue made anew')
-        await jsm.consumers.delete(stream, durable)
-        await addConsumer(jsm)
+        await remakeConsumer(jsm, queue)
       }
     }
-    return nc.jetstream().consumers.get(stream, durable)
+    return nc.jetstream().consumers.get(queue.stream, queue.consumer)
   }
-
-  const addConsumer = (jsm: JetStreamManager) =>
-    jsm.consumers.add(stream, {
-      durable_name: durable,
-      filter_subject: filter,
-      deliver_policy: DeliverPolicy.All,
-      ack_policy: AckPolicy.Explicit,
-      ack_wait: nanos(ACK_WAIT_MS),
-      max_deliver: -1,
-      max_ack_pending: -1,
-    })
 
   return {
     async *ask(max, signal) {

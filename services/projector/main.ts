@@ -1,9 +1,13 @@
+import { randomUUID } from 'node:crypto'
+import { hostname } from 'node:os'
 import process from 'node:process'
 import { openBroker } from '../platform/broker.ts'
 import { parseConfig } from '../platform/config.ts'
 import { openDatabase } from '../platform/database.ts'
+import { VERSION } from '../platform/identity.ts'
 import { createLog } from '../platform/log.ts'
 import { createLogger } from '../platform/logger.ts'
+import { answerRollCall } from '../platform/roll-call.ts'
 import { runService } from '../platform/run-service.ts'
 import { aborted, isSupervised, stopSignal } from '../platform/shutdown.ts'
 import { runProjector } from './projector.ts'
@@ -14,6 +18,8 @@ await runService('projector', async () => {
   const signal = stopSignal(logger, { supervised: isSupervised(process.argv) })
 
   const broker = openBroker({ ...config.broker, url: config.broker.url ?? '' }, 'projector', logger)
+  const self = { service: 'projector', id: randomUUID(), name: hostname(), host: hostname(), version: VERSION } as const
+  answerRollCall(broker, () => self, signal)
   const database = openDatabase(config.databaseUrl ?? '', { max: 2, name: 'faafo projector' })
   try {
     await Promise.race([broker.ready, aborted(signal)]) // throws where the broker is too old for us

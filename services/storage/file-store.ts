@@ -90,8 +90,19 @@ export function fileStore(dir: string): ImageStore {
       return isImageKey(key) && (await sizeOf(pathOf(key))) !== null
     },
 
-    async remove(key) {
-      if (isImageKey(key)) await io(`remove image ${key}`, () => rm(pathOf(key), { force: true }))
+    async remove(key, { putBefore = Number.POSITIVE_INFINITY } = {}) {
+      if (!isImageKey(key)) return
+      const path = pathOf(key)
+      // Aside first, then looked at: a put may come between a look at the path and the removal.
+      const aside = join(tmp, `${process.pid}-${randomBytes(8).toString('hex')}`)
+      await io(`remove image ${key}`, async () => {
+        await mkdir(tmp, { recursive: true })
+        await rename(path, aside)
+        if ((await stat(aside)).mtimeMs >= putBefore) await rename(aside, path)
+        else await rm(aside)
+      }).catch((error) => {
+        if (!isMissing(error.cause)) throw error
+      })
     },
 
     async *list() {

@@ -21,8 +21,11 @@ export type ImageStore = {
   get(key: string): Promise<StoredImage | null>
   /** Whether the key is known; says nothing of the bytes. Throws `storage-unavailable`. */
   has(key: string): Promise<boolean>
-  /** Also where nothing is stored. A put at the same moment may win. Throws `storage-unavailable`. */
-  remove(key: string): Promise<void>
+  /**
+   * Also where nothing is stored. A put at the same moment may win. What was put at `putBefore` (Unix ms, by the
+   * storage's clock) or later stays, also where that happens at the same moment. Throws `storage-unavailable`.
+   */
+  remove(key: string, options?: { putBefore?: number }): Promise<void>
   /**
    * Every stored image, for sweeping: `putAt` is when it was last put (Unix ms, by the storage's clock). One that is
    * put again meanwhile may come twice. Throws `storage-unavailable`.

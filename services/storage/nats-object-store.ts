@@ -18,12 +18,12 @@ const WINDOW = 8
  * is replaced goes on in the new one. Where the broker is away everything fails within about five seconds.
  *
  * `nc`: asked anew for each use when it is a function, which may throw while there is no connection. `replicas` is
- * for a bucket that is made here; one that exists stays as it is.
+ * for a bucket that is made here; one that exists stays as it is. null: none is made.
  */
 export function natsObjectStore(
   nc: NatsConnection | (() => NatsConnection),
   bucketName: string,
-  { replicas = 1, now = Date.now }: { replicas?: number; now?: () => number } = {},
+  { replicas = 1, now = Date.now }: { replicas?: number | null; now?: () => number } = {},
 ): ImageStore {
   let opened: { nc: NatsConnection; bucket: Promise<Bucket> } | undefined
 
@@ -150,8 +150,8 @@ export function natsObjectStore(
       return meta !== null && !meta.deleted
     },
 
-    async remove(key) {
-      if (isImageKey(key)) await on(`remove image ${key}`, (bucket) => bucket.remove(key))
+    async remove(key, options) {
+      if (isImageKey(key)) await on(`remove image ${key}`, (bucket) => bucket.remove(key, options))
     },
 
     async *list() {

@@ -52,11 +52,11 @@ const READS_AT_ONCE = 32
 
 export type Bucket = ReturnType<typeof bucketOf>
 
-/** The bucket on this connection, made where it is missing (also by several at once). */
-export async function openBucket(nc: NatsConnection, name: string, replicas: number): Promise<Bucket> {
+/** The bucket on this connection, made where it is missing (also by several at once); with `replicas` null it is not. */
+export async function openBucket(nc: NatsConnection, name: string, replicas: number | null): Promise<Bucket> {
   const js = nc.jetstream({ timeout: REQUEST_MS })
   const jsm = await nc.jetstreamManager({ timeout: REQUEST_MS, checkAPI: false })
-  await ensureStream(jsm, name, replicas)
+  if (replicas !== null) await ensureStream(jsm, name, replicas)
   const cleanup = await nc.jetstreamManager({ timeout: CLEANUP_MS, checkAPI: false })
   return bucketOf(name, nc, js, jsm, cleanup)
 }
@@ -188,10 +188,10 @@ function bucketOf(
       if (previous) await dropChunks(previous.nuid).catch(() => {})
     },
 
-    /** Forgets the name and its chunks, unless another put moves the name at the same moment. */
-    async remove(name: string): Promise<void> {
+    /** Forgets the name and its chunks, unless it was put since, or another put moves the name at the same moment. */
+    async remove(name: string, { putBefore = Number.POSITIVE_INFINITY } = {}): Promise<void> {
       const current = await meta(name)
-      if (!current) return
+      if (!current || current.putAt >= putBefore) return
       let { revision } = current
       if (!current.deleted) {
         const { putAt: _, revision: expected, ...meta_ } = current

@@ -15,8 +15,8 @@ export function openStore(
   }: {
     /** Asked anew for each use; may throw while there is no connection. Needed for `nats-object:` only. */
     nats?: () => NatsConnection
-    /** Copies of a bucket that is made here; one that exists stays as it is. */
-    replicas?: number | undefined
+    /** Copies of a bucket that is made here; one that exists stays as it is. null: none is made. */
+    replicas?: number | null | undefined
     /** A bucket's full name, in a namespace. */
     bucketName?: (bucket: string) => string
   } = {},

@@ -165,6 +165,7 @@ const runtimeSchema = z.object({
   databaseUrl: z.string(),
   apiUrl: z.string(),
   storageUrl: z.string().optional(),
+  syncInterval: z.string().optional(),
   processes: z.array(z.object({ name: z.string(), pid: z.number() })).default([]),
 })
 /** What runs on a data folder and where its parts are to be reached, for tools in other terminals. */

@@ -66,6 +66,7 @@ await runService('up', async () => {
           databaseUrl: database.url,
           apiUrl,
           storageUrl: config.storageUrl,
+          syncInterval: broker.syncInterval,
           processes: supervisor.running.flatMap(({ name, pid }) => (pid === undefined ? [] : [{ name, pid }])),
         })
       // One after the other, so that the last one written is the newest.

@@ -9,8 +9,10 @@ import { openImports } from '../platform/imports.ts'
 import type { Log } from '../platform/log.ts'
 import type { Logger } from '../platform/logger.ts'
 import { announce, PRESENCE_MS, type WorkerPresence } from '../platform/presence.ts'
+import { ACK_WAIT_MS } from '../platform/queue-consumer.ts'
+import { answerRollCall } from '../platform/roll-call.ts'
 import { pause } from '../platform/shutdown.ts'
-import { ACK_WAIT_MS, type Delivery, type RenderQueue } from '../platform/work-queue.ts'
+import type { Delivery, RenderQueue } from '../platform/work-queue.ts'
 import type { ImageStore } from '../storage/image-store.ts'
 import { attemptLog, type Request } from './attempt-log.ts'
 import { importedTasks } from './imported.ts'
@@ -165,6 +167,7 @@ export async function runWorker(parts: WorkerParts, stop: AbortSignal): Promise<
     const presence = { id, name, host: hostname(), version: VERSION, threads, tasks, state } as const
     return reason === null ? presence : { ...presence, reason }
   }
+  answerRollCall(broker, () => ({ service: 'worker', ...presence() }), stop)
   const present = () => announce(broker, broker.names.presence(id), presence())
   const working = () => {
     if (broker.isConnected()) for (const { delivery } of inHand.values()) delivery.working()

@@ -149,6 +149,21 @@ for (const [backEnd, withStore] of [
     }
   })
 
+  contract('what was put since a moment outlives a removal of what was put before', async ({ store, leftovers }) => {
+    const { key } = await store.put([randomBytes(5_000)])
+    const putAt = async () => {
+      for await (const image of store.list()) if (image.key === key) return image.putAt
+      return 0
+    }
+    const before = await putAt()
+    await store.remove(key, { putBefore: before })
+    assert.is((await read(store, key))?.length, 5_000)
+    assert.is(await putAt(), before)
+    await store.remove(key, { putBefore: before + 1 })
+    assert.equal([await keysOf(store), await leftovers()], [[], []])
+    await store.remove(key, { putBefore: before })
+  })
+
   contract('a large image streams in and out', async ({ store }) => {
     const expected = createHash('sha256')
     for await (const piece of streamed(40)) expected.update(piece)

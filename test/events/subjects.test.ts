@@ -77,9 +77,9 @@ test('every version of an aggregate is a slot of the second stream, and of no ot
   assert.is(namesIn('blue').aggregateStream, 'blue-FAAFO')
 })
 
-test('progress and presence are in no stream', () => {
+test('progress, presence and roll calls are in no stream', () => {
   const names = namesIn('blue')
-  for (const subject of [names.progress(uuid), names.presence('worker-1')]) {
+  for (const subject of [names.progress(uuid), names.presence('worker-1'), names.rollCall]) {
     assert.not([...names.streamSubjects, ...names.aggregateSubjects].some((filter) => matches(filter, subject)))
   }
 })

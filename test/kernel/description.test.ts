@@ -6,7 +6,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { isFaafoError } from '../../events/errors.ts'
 import { pixelChecksumOf } from '../../services/kernel/decode.ts'
-import { describe, type RenderJob, textsAfter, textsBefore } from '../../services/kernel/description.ts'
+import { describe, fractalIn, type RenderJob, textsAfter, textsBefore } from '../../services/kernel/description.ts'
 import { KERNEL_VERSION } from '../../services/kernel/julia.ts'
 import { compressRows, encodePng, type Texts } from '../../services/kernel/png.ts'
 import { renderPng } from '../../services/kernel/render.ts'
@@ -140,6 +140,13 @@ test('a request that is none is refused', async () => {
   ] as const) {
     isDamaged(await withTexts({ Software, Request: request }), reason)
   }
+})
+
+test('of which fractal a picture is can be told from its first bytes', async () => {
+  const { bytes } = await draw({ uuid, params })
+  assert.is(fractalIn(bytes.subarray(0, 2_000)), uuid)
+  assert.is(fractalIn((await draw({ uuid: null, params })).bytes), null)
+  assert.is(fractalIn(new Uint8Array()), null)
 })
 
 test.run()

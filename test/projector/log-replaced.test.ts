@@ -1,4 +1,4 @@
-import { cp, rename, rm } from 'node:fs/promises'
+import { rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -7,29 +7,8 @@ import { rebuild, rollBack } from '../../services/projector/rebuild.ts'
 import { withPostgres } from '../support/database.ts'
 import { generateLog } from '../support/generated-log.ts'
 import { until } from '../support/until.ts'
+import { putOlderLogBack } from './log-replaced.ts'
 import { type Projection, requested, withProjection } from './with-projection.ts'
-
-/** Keeps a copy of the broker's folder, lets the log grow by 600 projected events, and puts the copy in its place. */
-async function putOlderLogBack(p: Projection): Promise<{ putRightLogBack(): Promise<void> }> {
-  const { storeDir } = p.server
-  await p.server.stop()
-  await cp(storeDir, `${storeDir}-older`, { recursive: true })
-  await p.server.restart()
-  await generateLog(p.server.url, 600)
-  await p.caughtUp()
-  await p.server.stop()
-  await rename(storeDir, `${storeDir}-right`)
-  await rename(`${storeDir}-older`, storeDir)
-  await p.server.restart()
-  return {
-    async putRightLogBack() {
-      await p.server.stop()
-      await rm(storeDir, { recursive: true })
-      await rename(`${storeDir}-right`, storeDir)
-      await p.server.restart()
-    },
-  }
-}
 
 const haltedFor = (p: Projection, reason: RegExp) =>
   until(async () => reason.test((await p.checkpoint()).halted ?? ''), { what: `it halts for ${reason}` })

@@ -9,7 +9,7 @@ import { importKind } from '../../events/import.ts'
 import { aggregatesOf } from '../../services/platform/aggregates.ts'
 import { identify } from '../../services/platform/identity.ts'
 import { createLogger } from '../../services/platform/logger.ts'
-import { readQueueDepth } from '../../services/platform/queue.ts'
+import { readQueue } from '../../services/platform/queue-consumer.ts'
 import type { Request } from '../../services/worker/attempt-log.ts'
 import { importedTasks } from '../../services/worker/imported.ts'
 import { completed, recordedAs } from '../support/legal-history.ts'
@@ -65,7 +65,7 @@ test('what has its outcome is done with, whether or not its import is over', () 
     assert.is((await at.outcome(await at.request({}))).type, 'TaskCompleted')
     await until(
       async () => {
-        const depth = await readQueueDepth(at.connection)
+        const depth = await readQueue(at.connection)
         return depth?.waiting === 0 && depth.inHand === 0
       },
       { what: 'nothing is in the queue' },

@@ -1,7 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { ACK_WAIT_MS } from '../../services/platform/work-queue.ts'
+import { ACK_WAIT_MS } from '../../services/platform/queue-consumer.ts'
 import { until } from '../support/until.ts'
 import { picture, slowPicture, type Workplace, withWorkplace } from './workplace.ts'
 

@@ -1,0 +1,120 @@
+import { utimes } from 'node:fs/promises'
+import { join } from 'node:path'
+import { v4 } from 'uuid'
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { fractal } from '../../services/platform/schema.ts'
+import { patiently } from '../../services/replay/doctor/patient.ts'
+import type { ImageStore } from '../../services/storage/image-store.ts'
+import { createRenderPool } from '../../services/worker/render-pool.ts'
+import { params } from '../support/legal-history.ts'
+import { type Clinic, withClinic } from './clinic.ts'
+
+const { signal } = new AbortController()
+
+/** The picture of a fractal, in storage and in no event. */
+async function draw({ images }: Clinic, uuid: string): Promise<string> {
+  const pool = createRenderPool(1)
+  const rendering = await pool.render({ uuid, params }, signal)
+  const { key } = await images.put(rendering.chunks)
+  await pool.close()
+  return key
+}
+
+const age = ({ imagesDir }: Clinic, key: string, hours: number) => {
+  const then = new Date(Date.now() - hours * 3_600_000)
+  return utimes(join(imagesDir, key.slice(0, 2), `${key}.png`), then, then)
+}
+
+async function stored({ images }: Clinic): Promise<Set<string>> {
+  const keys = new Set<string>()
+  for await (const { key } of images.list()) keys.add(key)
+  return keys
+}
+
+const keyOf = async (p: Clinic, uuid: string): Promise<string> => {
+  const outcome = await patiently(() => p.parts.log.read(p.parts.broker.names.outcome(uuid, 1)))
+  return outcome?.type === 'TaskCompleted' ? outcome.data.imageKey : ''
+}
+
+/** A system with two pictures that it shows, and one of a fractal that was deleted; all of them old. */
+const withPictures = (use: (p: Clinic, keys: { shown: string[]; deleted: string }) => Promise<void>) =>
+  withClinic(async (p) => {
+    p.start()
+    p.startWorker()
+    const uuids = [await p.request(), await p.request(), await p.request()]
+    for (const uuid of uuids) await p.completed(uuid)
+    await p.append({ type: 'TaskDeleted', fractal: uuids[2] ?? '', data: {} })
+    const keys = await Promise.all(uuids.map((uuid) => keyOf(p, uuid)))
+    for (const key of keys) await age(p, key, 2)
+    await p.caughtUp()
+    await p.healthy()
+    await use(p, { shown: keys.slice(0, 2), deleted: keys[2] ?? '' })
+  })
+
+test('bytes that no fractal has are swept once they are an hour old, and nothing else is', () =>
+  withPictures(async (p, { shown, deleted }) => {
+    const { key: nameless } = await p.images.put([new Uint8Array(1_000)])
+    const { key: young } = await p.images.put([new Uint8Array(2_000)])
+    const [unrecorded, stranger] = [await draw(p, await p.request()), await draw(p, v4())]
+    for (const key of [nameless, unrecorded, stranger]) await age(p, key, 2)
+    await p.caughtUp()
+    assert.equal(await p.ailing(), [], 'without being asked nobody looks')
+
+    const [finding, ...others] = await p.ailing({ images: true })
+    assert.equal([finding?.check, finding?.severity, others], ['orphan-images', 'warning', []])
+    assert.match(
+      finding?.found ?? '',
+      /^[23] of \d images .* are of no fractal; 1 of \d images are of fractals that this log/,
+    )
+    const before = await stored(p)
+    await p.doctor({ images: true, mend: 'dry-run' })
+    assert.equal(await stored(p), before)
+
+    if (finding) assert.is((await p.carryOut(finding)).code, 0)
+    const left = await stored(p)
+    for (const key of [...shown, young, stranger]) assert.ok(left.has(key), key)
+    for (const key of [nameless, deleted]) assert.not.ok(left.has(key), key)
+    const [rest, ...more] = await p.ailing({ images: true })
+    assert.equal([rest?.check, more], ['orphan-images', []])
+    assert.match(rest?.found ?? '', /^1 of \d images are of fractals that this log does not know$/)
+  }))
+
+test('an image that is put again while it is swept stays', () =>
+  withPictures(async (p) => {
+    const bytes = [new Uint8Array(1_000)]
+    const { key } = await p.images.put(bytes)
+    await age(p, key, 2)
+    const images: ImageStore = {
+      ...p.images,
+      async remove(...args) {
+        await p.images.put(bytes)
+        await p.images.remove(...args)
+      },
+    }
+    const { mended } = await p.doctor({ images: true, mend: true }, { images })
+    assert.is(mended.length, 1)
+    assert.ok(await p.images.has(key))
+  }))
+
+test('an image that only the log names stays: the table may be wrong', () =>
+  withPictures(async (p, { shown }) => {
+    await p.parts.db.update(fractal).set({ checksum: null, imageKey: null })
+    await p.doctor({ images: true, mend: true })
+    const left = await stored(p)
+    for (const key of shown) assert.ok(left.has(key))
+  }))
+
+test('a storage that is not the one of the workers is told, and never swept', () =>
+  withPictures(async (p) => {
+    const { key } = await p.images.put([new Uint8Array(1_000)])
+    await age(p, key, 2)
+    const images = { ...p.images, has: async () => false }
+    const { findings, mended } = await p.doctor({ images: true, mend: true }, { images })
+    const storage = findings.find(({ check }) => check === 'storage')
+    assert.equal([storage?.severity, storage?.found], ['wrong', 'none of the 2 newest images is there'])
+    assert.match(mended[0]?.error ?? '', /^cannot remove images: none of the 2 newest images is there$/)
+    assert.ok(await p.images.has(key))
+  }))
+
+test.run()

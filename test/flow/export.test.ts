@@ -70,7 +70,7 @@ async function tableOf(installation: Installation): Promise<object[]> {
   let table: object[] = []
   await onReadModel(installation, async ({ db, log }) => {
     const { lastSeq } = await log.head()
-    const isThere = async () => (await readCheckpoint(db).catch(() => null))?.seq === lastSeq
+    const isThere = async () => ((await readCheckpoint(db).catch(() => null))?.seq ?? -1) >= lastSeq
     await until(isThere, { what: 'the table is at the end', withinMs: PATIENT_MS, everyMs: 100 })
     const rows = await db.select().from(fractal).orderBy(asc(fractal.firstSeq))
     table = rows.map(({ firstSeq: _, lastSeq: __, ...row }: FractalRow) => row)

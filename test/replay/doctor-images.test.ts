@@ -12,13 +12,16 @@ import { type Clinic, withClinic } from './clinic.ts'
 
 const { signal } = new AbortController()
 
-/** The picture of a fractal, in storage and in no event. */
-async function draw({ images }: Clinic, uuid: string): Promise<string> {
+/** The pictures of these fractals, in storage and in no event. */
+async function draw({ images }: Clinic, ...uuids: string[]): Promise<string[]> {
   const pool = createRenderPool(1)
-  const rendering = await pool.render({ uuid, params }, signal)
-  const { key } = await images.put(rendering.chunks)
+  const keys: string[] = []
+  for (const uuid of uuids) {
+    const rendering = await pool.render({ uuid, params }, signal)
+    keys.push((await images.put(rendering.chunks)).key)
+  }
   await pool.close()
-  return key
+  return keys
 }
 
 const age = ({ imagesDir }: Clinic, key: string, hours: number) => {
@@ -56,7 +59,7 @@ test('bytes that no fractal has are swept once they are an hour old, and nothing
   withPictures(async (p, { shown, deleted }) => {
     const { key: nameless } = await p.images.put([new Uint8Array(1_000)])
     const { key: young } = await p.images.put([new Uint8Array(2_000)])
-    const [unrecorded, stranger] = [await draw(p, await p.request()), await draw(p, v4())]
+    const [unrecorded = '', stranger = ''] = await draw(p, await p.request(), v4())
     for (const key of [nameless, unrecorded, stranger]) await age(p, key, 2)
     await p.caughtUp()
     assert.equal(await p.ailing(), [], 'without being asked nobody looks')

@@ -43,6 +43,7 @@ const examples: Record<string, string> = {
   api: '$ NATS_URL=nats://broker:4222 DATABASE_URL=postgres://faafo:secret@db/faafo STORAGE_URL=nats-object:images faafo api',
   worker: '$ NATS_URL=nats://broker:4222 STORAGE_URL=nats-object:images WORKER_NAME=worker-1 faafo worker',
   projector: '$ NATS_URL=nats://broker:4222 DATABASE_URL=postgres://faafo:secret@db/faafo faafo projector',
+  operator: '$ NATS_URL=nats://broker:4222 DATABASE_URL=postgres://faafo:secret@db/faafo faafo operator',
 }
 
 /** `up`, `api`, `worker`, `projector`, `operator` and `migrate`. */

@@ -191,6 +191,8 @@ async function* readSession<E extends Entry>(
         }
       }
       if (batch.length > 0 && !doubt.aborted) yield batch
+      // What was on its way when the fetch ran out does not arrive any more, and where nothing comes after it nothing tells.
+      if (doubt.aborted || (await jsm.consumers.info(stream, name)).delivered.consumer_seq !== delivered) return
     }
   } finally {
     doubt.removeEventListener('abort', interrupt)

@@ -1,4 +1,5 @@
 import { Buffer } from 'node:buffer'
+import { spawn } from 'node:child_process'
 import { headers } from 'nats'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -15,6 +16,7 @@ import {
   startOfLog,
   verifyPosition,
 } from '../../services/platform/log-reader.ts'
+import { freeze } from '../support/freeze.ts'
 import { generateLog } from '../support/generated-log.ts'
 import { until } from '../support/until.ts'
 import { type LogParts, requested, withAdministration, withLog } from './with-log.ts'
@@ -141,6 +143,24 @@ async function consumersOf({ server, broker }: LogParts): Promise<string[]> {
   })
   return names
 }
+
+test('an event that comes while its process is too busy to take it is read, although none follows', () =>
+  withLog(async (parts) => {
+    const reading = startReading(parts)
+    await parts.log.append(requested())
+    await read(reading, 1)
+    // The broker answers while we are busy, for as long as a fetch takes to run out, which is then noticed first.
+    await freeze(parts.server.pid())
+    const appended = parts.log.append(requested(), { withinMs: 10_000 })
+    await new Promise(setImmediate)
+    await new Promise(setImmediate)
+    spawn('sh', ['-c', `sleep 0.3; kill -CONT ${parts.server.pid()}`])
+    for (const end = Date.now() + 6_500; Date.now() < end; );
+    await appended
+    await read(reading, 2)
+    await reading.stop()
+    assert.equal(seqsOf(reading), [1, 2])
+  }))
 
 test('a reader that takes no batch is sent no more than two', () =>
   withLog(async (parts) => {

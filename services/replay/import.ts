@@ -23,7 +23,7 @@ export type ImportOptions = {
   onProgress?: (progress: ImportProgress) => void
 }
 
-export type ImportProgress = { step: 'verifying' | 'importing'; done: number; total: number }
+export type ImportProgress = { step: 'verifying' | 'appending'; done: number; total: number }
 
 export type Imported = {
   /** Of the import, the same for all exports of one log. */
@@ -87,7 +87,7 @@ export async function importLog(
         if (dryRun) wouldAppend++
         else await appender.add(line)
       }
-      said('importing', lines)
+      said('appending', lines)
     }
   } finally {
     await appender.settled()

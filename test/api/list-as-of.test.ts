@@ -5,8 +5,8 @@ import { cursorOf } from '../../events/cursor.ts'
 import type { RecordedEvent } from '../../events/events.ts'
 import { evolve, type Fractal, isFractal, type Task, unknown } from '../../events/task.ts'
 import { objectOf } from '../../services/api/object.ts'
-import { readLog, startOfLog } from '../../services/platform/log-reader.ts'
 import { checkpoint } from '../../services/platform/schema.ts'
+import { allEvents } from '../support/all-events.ts'
 import { withPglite, withPostgres } from '../support/database.ts'
 import { appendLegalHistories } from '../support/legal-log.ts'
 import { seededRandom } from '../support/seeded-random.ts'
@@ -16,17 +16,6 @@ const MOMENTS = 50
 
 const list = ({ app }: Pick<Parts, 'app'>, query: Record<string, string | number>) =>
   Promise.resolve(app.request(`/v1/fractal?${new URLSearchParams(query as Record<string, string>)}`))
-
-async function allEvents(parts: Parts): Promise<RecordedEvent[]> {
-  const { lastSeq } = await parts.log.head()
-  const events: RecordedEvent[] = []
-  const done = new AbortController()
-  for await (const batch of readLog(parts, { from: startOfLog, signal: done.signal })) {
-    events.push(...batch)
-    if (events.length === lastSeq) done.abort()
-  }
-  return events
-}
 
 /** The list, naively: every fractal that there was, in the order of creation. */
 function foldAll(events: readonly RecordedEvent[]): Fractal[] {

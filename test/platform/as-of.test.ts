@@ -7,24 +7,13 @@ import type { RecordedEvent } from '../../events/events.ts'
 import { parseMoment } from '../../events/moment.ts'
 import { fold, isFractal } from '../../events/task.ts'
 import { fractalAsOf } from '../../services/platform/as-of.ts'
-import { readLog, startOfLog } from '../../services/platform/log-reader.ts'
 import { lastSeqBy, storedAtOf } from '../../services/platform/log-time.ts'
+import { allEvents } from '../support/all-events.ts'
 import { appendLegalHistories } from '../support/legal-log.ts'
 import { seededRandom } from '../support/seeded-random.ts'
-import { type LogParts, withLog } from './with-log.ts'
+import { withLog } from './with-log.ts'
 
 const PAIRS = 1_000
-
-async function allEvents(parts: LogParts): Promise<RecordedEvent[]> {
-  const { lastSeq } = await parts.log.head()
-  const events: RecordedEvent[] = []
-  const done = new AbortController()
-  for await (const batch of readLog(parts, { from: startOfLog, signal: done.signal })) {
-    events.push(...batch)
-    if (events.length === lastSeq) done.abort()
-  }
-  return events
-}
 
 test('a fractal at any moment is the fold of what had happened by then', () =>
   withLog(async (parts) => {

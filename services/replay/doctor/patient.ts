@@ -54,8 +54,8 @@ export function patientOf(parts: DoctorParts, signal: AbortSignal): Patient {
   const { broker, db, settings } = parts
   const version = once(async () => {
     const late = pause(BROKER_MS, signal).then(() => null)
-    const nc = await Promise.race([broker.ready, late])
-    if (nc) return broker.nc().info?.version ?? 'unknown'
+    const answered = await Promise.race([answerOf(broker).catch(() => null), late])
+    if (answered !== null) return answered
     throw new FaafoError('log-unavailable', 'cannot reach the log: no broker answers')
   })
   const atBroker = <T>(ask: () => Promise<T>) => once(() => version().then(() => patiently(ask)))
@@ -75,6 +75,14 @@ export function patientOf(parts: DoctorParts, signal: AbortSignal): Patient {
     }),
     brokerClock: atBroker(() => askBrokerClock(broker)),
   }
+}
+
+/** Its version, once it has answered: a connection may be lost that nobody has noticed yet. */
+async function answerOf(broker: Broker): Promise<string> {
+  await broker.ready
+  const nc = broker.nc()
+  await nc.rtt()
+  return nc.info?.version ?? 'unknown'
 }
 
 /** Asks again where the broker did not answer. */

@@ -120,13 +120,20 @@ async function proceed(parts: OperatorParts, id: string, signal: AbortSignal, on
 /** `taken` fires once there is a next version, which is somebody else's, or `signal` fires. */
 function lookForNext(operations: Operations, { id, version }: Operation, signal: AbortSignal) {
   const found = new AbortController()
+  const abort = () => found.abort()
+  if (signal.aborted) abort()
+  signal.addEventListener('abort', abort, { once: true })
   const look = () =>
     operations.read(id, version + 1).then(
-      (event) => event && found.abort(),
+      (event) => event && abort(),
       () => {}, // what is away says so elsewhere
     )
   const timer = setInterval(look, LOOK_MS)
-  return { taken: AbortSignal.any([signal, found.signal]), end: () => clearInterval(timer) }
+  const end = () => {
+    clearInterval(timer)
+    signal.removeEventListener('abort', abort)
+  }
+  return { taken: found.signal, end }
 }
 
 /** Fractals that take about as long as a batch is to take. */

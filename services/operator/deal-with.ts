@@ -23,24 +23,28 @@ export async function dealWith(
   const { batch, status, rate } = operation
   const counts = { ...nothingYet }
   const dealtWith = new Set<string>()
-  const enough = new AbortController()
-  const signal = AbortSignal.any([halt, enough.signal])
-  setMaxListeners(0, signal) // every lane listens
-  const timer = status === 'stopping' ? undefined : setTimeout(() => enough.abort(), BATCH_MS)
+  const isLast = status === 'stopping'
+  const matches = isLast ? new Map<string, number>() : await parts.matching.among(batch)
+  const ending = new AbortController()
+  const enough = ending.signal
+  setMaxListeners(0, enough) // every lane listens
+  const end = () => ending.abort()
+  if (halt.aborted) end()
+  halt.addEventListener('abort', end, { once: true })
+  const timer = isLast ? undefined : setTimeout(end, BATCH_MS)
   try {
-    const matches = status === 'stopping' ? new Map<string, number>() : await parts.matching.among(batch)
     const queue = batch.values()
     const lane = async () => {
       for (const uuid of queue) {
-        if (signal.aborted) return
-        const result = await changeOne(parts, operation, { uuid, matchedAt: matches.get(uuid) }, signal)
+        if (enough.aborted) return
+        const result = await changeOne(parts, operation, { uuid, matchedAt: matches.get(uuid) }, { halt, enough })
         if (result === null) continue
         counts[result]++
         dealtWith.add(uuid)
       }
     }
     const failing = (error: unknown) => {
-      enough.abort()
+      end()
       throw error
     }
     const lanes = await Promise.allSettled(Array.from({ length: lanesFor(rate) }, () => lane().catch(failing)))
@@ -48,5 +52,6 @@ export async function dealWith(
     return { counts, rest: batch.filter((uuid) => !dealtWith.has(uuid)), dealtWith: dealtWith.size }
   } finally {
     clearTimeout(timer)
+    halt.removeEventListener('abort', end)
   }
 }

@@ -13,19 +13,20 @@ const APPEND_MS = 5_000
 
 export type FractalParts = { log: Log; matching: Matching; pace: Pace; source: string }
 
-/** What came of it; null: it was not touched, for the operation is to stop or `halt` fired. */
+/** What came of it; null: it was left alone for now. */
 export type Result = keyof Counts | null
 
 /**
  * Carries the operation out on one fractal. `matchedAt`: the event by which its row stands, undefined where that does
  * not match (any more). A row that the log is ahead of is looked at again once it has caught up: what is decided from is
- * the state that the filter was held against. Throws `log-unavailable`, `log-full`, `database-unavailable`.
+ * the state that the filter was held against. Nothing is changed any more once `halt` has fired, and nothing waited for
+ * once `enough` has. Throws `log-unavailable`, `log-full`, `database-unavailable`.
  */
 export async function changeOne(
   { log, matching, pace, source }: FractalParts,
   operation: Operation,
   { uuid: fractal, matchedAt }: { uuid: string; matchedAt: number | undefined },
-  halt: AbortSignal,
+  { halt, enough }: { halt: AbortSignal; enough: AbortSignal },
 ): Promise<Result> {
   const { action, cause, traceparent } = operation
   let seenAt = matchedAt
@@ -37,19 +38,23 @@ export async function changeOne(
       const verdict = verdictOn(operation, fractal, history)
       result = verdict.type === 'done' ? 'changed' : 'unchanged'
       if (verdict.type !== 'change') return []
+      result = null
       if (!verdict.begun) {
-        if (operation.status === 'stopping') result = null
-        if (operation.status === 'stopping' || seenAt === undefined) return []
-        if (isFractal(task) && task.last.seq !== seenAt) {
-          await matching.reached(task.last.seq, halt)
+        if (operation.status === 'stopping') return []
+        if (seenAt !== undefined && isFractal(task) && task.last.seq !== seenAt) {
+          await matching.reached(task.last.seq, enough)
           seenAt = (await matching.among([fractal])).get(fractal)
-          if (seenAt === undefined) return []
-          if (seenAt !== task.last.seq) return null
+          if (seenAt !== undefined && seenAt !== task.last.seq) return enough.aborted ? [] : null
         }
-        await pace(halt)
+        if (seenAt === undefined) {
+          result = 'unchanged'
+          return []
+        }
+        if (!(await pace(enough))) return []
       }
-      result = halt.aborted ? null : 'changed'
-      return halt.aborted ? [] : verdict.events
+      if (halt.aborted) return []
+      result = 'changed'
+      return verdict.events
     })
   } catch (error) {
     if (isFaafoError(error, 'undecodable-event')) return 'unreadable'

@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events'
 import { isFaafoError } from '../../events/errors.ts'
 import type { OperationEvent } from '../../events/operation.ts'
 import { ACK_WAIT_MS } from '../platform/queue-consumer.ts'
@@ -58,6 +59,7 @@ export async function runOperator(
     if (broker.isConnected()) for (const { delivery } of inHand.values()) delivery.working()
   }
   const timer = setInterval(working, WORKING_MS)
+  setMaxListeners(0, stop) // every operation listens
   stop.addEventListener('abort', () => wake(), { once: true })
   try {
     while (!stop.aborted) {

@@ -4,8 +4,14 @@ import type { OperationObject } from '../../services/api/operation-schemas.ts'
 import { carryOut, type OperatorParts } from '../../services/operator/carry-out.ts'
 import { runOperator } from '../../services/operator/operator.ts'
 import { operationQueue, operationsOf } from '../../services/platform/operations.ts'
-import { create, json, type Parts, post, withApi } from '../api/with-api.ts'
+import { json, type Parts, post, withApi } from '../api/with-api.ts'
+import { requested } from '../platform/with-log.ts'
 import { until } from '../support/until.ts'
+
+/** A busy machine cannot answer any number of reads in time. */
+const AT_ONCE = 32
+const inPieces = <T>(all: readonly T[]): T[][] =>
+  Array.from({ length: Math.ceil(all.length / AT_ONCE) }, (_, i) => all.slice(i * AT_ONCE, (i + 1) * AT_ONCE))
 
 export type OperatorHere = { stop(): Promise<void> }
 
@@ -62,7 +68,13 @@ export const withBulk = (use: (bulk: Bulk) => Promise<void>, options: Parameters
           })
           return operation(id)
         },
-        createMany: (count) => Promise.all(Array.from({ length: count }, async () => (await create(app)).uuid)),
+        async createMany(count) {
+          const events = Array.from({ length: count }, () => requested())
+          for (const some of inPieces(events)) {
+            await Promise.all(some.map((event) => log.append(event, { withinMs: 10_000 })))
+          }
+          return events.map(({ fractal }) => fractal)
+        },
         async projected() {
           const { lastSeq } = await log.head()
           const isThere = async () => (await app.request(`/v1/fractal?min_seq=${lastSeq}`)).ok
@@ -70,10 +82,12 @@ export const withBulk = (use: (bulk: Bulk) => Promise<void>, options: Parameters
         },
         async appendedBy(id, uuids) {
           const { event_id } = await operation(id)
-          const histories = await Promise.all(uuids.map((uuid) => log.history(uuid)))
           const counts: Record<string, number> = {}
-          for (const { type, causationid } of histories.flat()) {
-            if (causationid === event_id) counts[type] = (counts[type] ?? 0) + 1
+          for (const some of inPieces(uuids)) {
+            const histories = await Promise.all(some.map((uuid) => log.history(uuid)))
+            for (const { type, causationid } of histories.flat()) {
+              if (causationid === event_id) counts[type] = (counts[type] ?? 0) + 1
+            }
           }
           return counts
         },
@@ -109,5 +123,10 @@ export function freezingAfter({ parts }: Bulk, n: number, type: NewEvent['type']
     stop: () => stop.abort(),
   }
 }
+
+/** The filter for fractals in this status. */
+export const status = (val: string) => [{ name: 'status', op: '==', val }]
+
+export const counts = (changed: number, unchanged = 0, unreadable = 0) => ({ changed, unchanged, unreadable })
 
 export const typesOf = (events: RecordedEvent[]) => events.map(({ type }) => type)

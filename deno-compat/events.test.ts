@@ -1,8 +1,10 @@
 /* The tests of events/, as they are, on Deno. */
+import '../test/events/aggregate.test.ts'
 import '../test/events/attempts.test.ts'
 import '../test/events/codec.test.ts'
 import '../test/events/cursor.test.ts'
 import '../test/events/fractal.test.ts'
 import '../test/events/golden.test.ts'
+import '../test/events/operation.test.ts'
 import '../test/events/subjects.test.ts'
 import '../test/events/task.test.ts'

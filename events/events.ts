@@ -9,6 +9,8 @@ import { fractalParamsSchema } from './fractal.ts'
 
 const generation = z.int().min(1)
 const entry = z.int().min(1)
+/** Of the program in which it failed; older events do not say. */
+const version = z.string().optional()
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/)
 
 /** Why a generation was begun: the first request, a retry of a failed or cancelled one, or the mending of an image. */
@@ -47,6 +49,7 @@ export const dataSchemas = {
     error: z.object({ code: z.string(), message: z.string() }),
     /** Whether it counts towards TaskFailed; a task handed back at shutdown does not. */
     counted: z.boolean(),
+    version,
   }),
   TaskCompleted: z.object({
     generation,
@@ -68,6 +71,7 @@ export const dataSchemas = {
     generation,
     error: z.object({ code: z.string(), message: z.string() }),
     attempts: z.int().min(0),
+    version,
   }),
   TaskCancelled: z.object({ generation, reason: z.string() }),
   TaskDeleted: z.object({}),

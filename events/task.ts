@@ -17,8 +17,8 @@ import type { FractalParams } from './fractal.ts'
 export type Status = 'requested' | 'rendering' | 'completed' | 'failed' | 'cancelled'
 export const statuses: readonly Status[] = ['requested', 'rendering', 'completed', 'failed', 'cancelled']
 
-/** What went wrong, as a subscriber or a client may see it. */
-export type TaskError = { code: string; message: string }
+/** What went wrong, as a subscriber or a client may see it, and in which version of the program, where that is known. */
+export type TaskError = { code: string; message: string; version?: string }
 
 /** A fractal that was requested and not removed: what a row of the read model holds. */
 export type Fractal = {
@@ -77,12 +77,12 @@ export function evolve(task: Task, event: RecordedEvent): Task {
       return { ...changed, ...begun, status: 'rendering', startedAt: event.recordedAt }
     }
     case 'TaskAttemptFailed': {
-      const { entry, started, counted, error } = event.data
+      const { entry, started, counted } = event.data
       if (entry <= task.entry) return task
       if (!task.unended.includes(started)) return { ...changed, entry } // its end was recorded before
       const ended = { entry, status: 'requested' as const, unended: task.unended.filter((start) => start !== started) }
       if (!counted) return { ...changed, ...ended, attempts: task.attempts - 1 }
-      return { ...changed, ...ended, error }
+      return { ...changed, ...ended, error: errorOf(event.data) }
     }
     case 'TaskCompleted': {
       const { checksum, pixelChecksum, size, duration, generatedBy, imageKey, kernelVersion } = event.data
@@ -90,11 +90,14 @@ export function evolve(task: Task, event: RecordedEvent): Task {
       return { ...changed, status: 'completed', image, error: null, finishedAt: event.recordedAt }
     }
     case 'TaskFailed':
-      return { ...changed, status: 'failed', error: event.data.error, finishedAt: event.recordedAt }
+      return { ...changed, status: 'failed', error: errorOf(event.data), finishedAt: event.recordedAt }
     case 'TaskCancelled':
       return { ...changed, status: 'cancelled', finishedAt: event.recordedAt }
   }
 }
+
+const errorOf = ({ error, version }: EventData['TaskFailed' | 'TaskAttemptFailed']): TaskError =>
+  version === undefined ? error : { ...error, version }
 
 function requested(task: Task, event: RecordedEvent<'TaskRequested'>): Task {
   const expected = isFractal(task) ? task.generation + 1 : 1

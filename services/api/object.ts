@@ -28,7 +28,7 @@ export function objectOf(fractal: Fractal, progress: number | null = null): Frac
     kernel_version: image?.kernelVersion ?? null,
     generation: fractal.generation,
     attempts: fractal.attempts,
-    error: fractal.error === null ? null : { code: fractal.error.code, message: fractal.error.message },
+    error: fractal.error,
     created_at: timeOf(fractal.requestedAt),
     started_at: fractal.startedAt === null ? null : timeOf(fractal.startedAt),
     finished_at: fractal.finishedAt === null ? null : timeOf(fractal.finishedAt),

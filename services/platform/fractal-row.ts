@@ -25,6 +25,7 @@ export function rowOf(task: Fractal): FractalRow {
     unended: task.unended.join(','),
     errorCode: textOf(task.error?.code),
     errorMessage: textOf(task.error?.message),
+    errorVersion: textOf(task.error?.version),
     requestedAt: new Date(task.requestedAt),
     startedAt: dateOf(task.startedAt),
     finishedAt: dateOf(task.finishedAt),
@@ -59,7 +60,14 @@ export function fractalOf(row: FractalRow): Fractal {
             imageKey: row.imageKey ?? '',
             kernelVersion: row.kernelVersion ?? '',
           },
-    error: row.errorCode === null ? null : { code: row.errorCode, message: row.errorMessage ?? '' },
+    error:
+      row.errorCode === null
+        ? null
+        : {
+            code: row.errorCode,
+            message: row.errorMessage ?? '',
+            ...(row.errorVersion !== null && { version: row.errorVersion }),
+          },
     requestedAt: row.requestedAt.getTime(),
     startedAt: row.startedAt?.getTime() ?? null,
     finishedAt: row.finishedAt?.getTime() ?? null,
@@ -75,7 +83,7 @@ export function fractalOf(row: FractalRow): Fractal {
 export const imageUrl = (uuid: string): string => `/fractal/${uuid}`
 
 /** What PostgreSQL's `text` can hold of a string: no NUL, no half of a surrogate pair. Workers' words may have both. */
-const textOf = (text: string | undefined): string | null =>
+export const textOf = (text: string | undefined): string | null =>
   text === undefined ? null : Buffer.from(text.replaceAll('\0', '')).toString()
 
 const dateOf = (ms: number | null) => (ms === null ? null : new Date(ms))

@@ -2,7 +2,7 @@ import { type AttemptEvent, type AttemptRecord, evolveAttempts, noAttempts } fro
 import { FaafoError } from '../../events/errors.ts'
 import type { NewEvent, RecordedEvent } from '../../events/events.ts'
 import type { Broker } from '../platform/broker.ts'
-import { identify } from '../platform/identity.ts'
+import { identify, VERSION } from '../platform/identity.ts'
 import type { Appended, Log } from '../platform/log.ts'
 import type { Trouble } from './trouble.ts'
 
@@ -57,7 +57,7 @@ export function attemptLog(parts: {
   /** Throws `log-replaced` where the log lost the request: what is recorded of it would stand in the way of its repetition. */
   async function requireRecorded(request: Request, now: AbortController): Promise<void> {
     const seen = seenOn.get(request) ?? now // it has just been delivered
-    if (seen !== now && (await log.at(request.seq))?.id !== request.id) {
+    if (seen !== now && (await log.messageAt(request.seq))?.id !== request.id) {
       throw new FaafoError('log-replaced', `cannot go on with event ${request.seq}: the log lost it`)
     }
     seenOn.set(request, now)
@@ -104,7 +104,7 @@ export function attemptLog(parts: {
     async fail(request, started, { error, counted }) {
       const { fractal, data } = request
       for (let entry = started + 1; ; entry++) {
-        const failed = { generation: data.generation, entry, started, worker, error, counted }
+        const failed = { generation: data.generation, entry, started, worker, error, counted, version: VERSION }
         if ((await append({ type: 'TaskAttemptFailed', fractal, data: failed }, request)).won) return
       }
     },

@@ -3,6 +3,7 @@ import { FaafoError } from '../../events/errors.ts'
 import type { EventData } from '../../events/events.ts'
 import { costOf } from '../../events/fractal.ts'
 import { KERNEL_VERSION } from '../kernel/julia.ts'
+import { VERSION } from '../platform/identity.ts'
 import type { Logger } from '../platform/logger.ts'
 import type { RenderProgress } from '../platform/presence.ts'
 import type { ImageStore } from '../storage/image-store.ts'
@@ -179,7 +180,10 @@ async function giveUp(
 ): Promise<Settlement> {
   const { fractal, data } = request
   const { generation } = data
-  await parts.attempts.conclude({ type: 'TaskFailed', fractal, data: { generation, error, attempts } }, request)
+  await parts.attempts.conclude(
+    { type: 'TaskFailed', fractal, data: { generation, error, attempts, version: VERSION } },
+    request,
+  )
   parts.logger.warn({ fractal, generation, attempts, ...error }, 'task failed')
   return ack
 }

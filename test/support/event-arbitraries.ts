@@ -53,14 +53,18 @@ const data: { [T in EventType]: fc.Arbitrary<EventData[T]> } = {
     { requiredKeys: ['generation', 'cause', 'params', 'chosen', 'requestHash'] },
   ),
   TaskStarted: fc.record({ generation: count, entry: count, worker: fc.string(), isolated: fc.boolean() }),
-  TaskAttemptFailed: fc.record({
-    generation: count,
-    entry: count,
-    started: count,
-    worker: fc.string(),
-    error: failure,
-    counted: fc.boolean(),
-  }),
+  TaskAttemptFailed: fc.record(
+    {
+      generation: count,
+      entry: count,
+      started: count,
+      worker: fc.string(),
+      error: failure,
+      counted: fc.boolean(),
+      version: fc.string(),
+    },
+    { requiredKeys: ['generation', 'entry', 'started', 'worker', 'error', 'counted'] },
+  ),
   TaskCompleted: fc.record({
     generation: count,
     checksum: sha256,
@@ -72,7 +76,10 @@ const data: { [T in EventType]: fc.Arbitrary<EventData[T]> } = {
     imageKey: fc.string(),
     kernelVersion: fc.string(),
   }),
-  TaskFailed: fc.record({ generation: count, error: failure, attempts: fc.nat() }),
+  TaskFailed: fc.record(
+    { generation: count, error: failure, attempts: fc.nat(), version: fc.string() },
+    { requiredKeys: ['generation', 'error', 'attempts'] },
+  ),
   TaskCancelled: fc.record({ generation: count, reason: fc.string() }),
   TaskDeleted: fc.constant({}),
 }

@@ -17,7 +17,7 @@ import type { EventType, NewEvent } from './events.ts'
 export type Names = ReturnType<typeof namesIn>
 
 /** The kinds of aggregate in the second stream. A kind that is new here is added to a stream that exists. */
-export const kindNames = ['operation', 'import'] as const
+export const kindNames = ['operation', 'import', 'parked'] as const
 export type KindName = (typeof kindNames)[number]
 
 /** Every name on the broker under one namespace; '' for none. A namespace is one token: letters, digits, `-`, `_`. */
@@ -40,7 +40,8 @@ export function namesIn(namespace: string) {
     /** The second stream. Each kind is named, for `faafo.*.*.*` would take in what a namespace `faafo` has. */
     aggregateStream: prefixed('FAAFO'),
     aggregateSubjects: kindNames.map((kind) => `${dotted}faafo.${kind}.*.*`),
-    aggregate: (kind: KindName, id: string, version: number) => `${dotted}faafo.${kind}.${id}.${version}`,
+    /** One slot, or with '*' for an id and a version all of a kind. */
+    aggregate: (kind: KindName, id: string, version: number | '*') => `${dotted}faafo.${kind}.${id}.${version}`,
     /** Durable consumer of the workers, and what it filters. */
     renderConsumer: prefixed('render'),
     renderFilter: `${dotted}fractal.requested.*.*`,
@@ -56,6 +57,8 @@ export function namesIn(namespace: string) {
     withoutNamespace: (subject: string) => subject.slice(dotted.length),
     /** The slot that an event stands in. */
     slot: (event: NewEvent): string => slots[event.type](event as never, { requested, attempt, outcome, removed }),
+    /** The uuid in a slot of the log; '' in one that is none of ours. */
+    fractalOf: (slot: string): string => slot.slice(dotted.length).split('.')[2] ?? '',
     /** Core NATS, in no stream: how far a render has come; workers say it, apis listen. */
     progress: (uuid: string) => `${dotted}progress.${uuid}`,
     /** Core NATS, in no stream: a worker says that it lives. */

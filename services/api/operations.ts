@@ -96,12 +96,12 @@ async function append(
 }
 
 /** The end of the log just now: what comes later is not for an operation that is requested now. */
-async function lastEvent({ log }: Api): Promise<{ fractal: string; event: string } | null> {
+async function lastEvent({ log, broker }: Api): Promise<{ fractal: string; event: string } | null> {
   const { lastSeq } = await log.head()
   if (lastSeq === 0) return null
-  const event = await log.at(lastSeq)
+  const event = await log.messageAt(lastSeq)
   if (!event) throw new FaafoError('log-unavailable', `cannot read the log: event ${lastSeq} is not there`)
-  return { fractal: event.fractal, event: event.id }
+  return { fractal: event.header('ce-subject') || broker.names.fractalOf(event.subject), event: event.id }
 }
 
 /** Has the lists that follow wait for what the log holds now; where it does not answer they are as they are. */

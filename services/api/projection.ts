@@ -31,18 +31,13 @@ async function measure(api: Api): Promise<Projection> {
   const lag_seconds = lag_events > 0 ? await ageOf(api, seq + 1) : 0
   const known = { seq, lag_events, lag_seconds }
   if (row?.halted) return { ...known, status: 'degraded', reason: `the projector halted: ${row.halted}` }
-  if (lag_seconds !== null && lag_seconds <= LAG_DEGRADED_S) return { ...known, status: 'ok' }
-  const seconds = lag_seconds === null ? 'an unknown time' : `${Math.round(lag_seconds)} s`
-  return { ...known, status: 'degraded', reason: `the tables are ${lag_events} events and ${seconds} behind the log` }
+  if (lag_seconds <= LAG_DEGRADED_S) return { ...known, status: 'ok' }
+  const behind = `${lag_events} events and ${Math.round(lag_seconds)} s`
+  return { ...known, status: 'degraded', reason: `the tables are ${behind} behind the log` }
 }
 
-/** Seconds; null where the event cannot be read, which may be what halted the projector. */
-async function ageOf({ log }: Api, seq: number): Promise<number | null> {
-  try {
-    const event = await log.at(seq)
-    return event ? Math.max(0, (Date.now() - (event.storedAt ?? event.recordedAt)) / 1000) : 0
-  } catch (error) {
-    if (isFaafoError(error)) return null
-    throw error
-  }
+/** Seconds since an event came into this log, whether or not it can be read. */
+async function ageOf({ log }: Api, seq: number): Promise<number> {
+  const event = await log.messageAt(seq)
+  return event ? Math.max(0, (Date.now() - (event.storedAt ?? event.recordedAt)) / 1000) : 0
 }

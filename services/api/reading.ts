@@ -45,7 +45,11 @@ export async function checkedCursor(api: Api, text: string): Promise<{ seq: numb
   const { seq, idPrefix } = parseCursor(text)
   if (idPrefix === null || seq === 0 || !api.broker.isConnected()) return { seq }
   try {
-    const event = await withinTime(QUERY_MS, api.log.at(seq), () => new FaafoError('log-unavailable', 'too late'))
+    const event = await withinTime(
+      QUERY_MS,
+      api.log.messageAt(seq),
+      () => new FaafoError('log-unavailable', 'too late'),
+    )
     if (event && idPrefixOf(event.id) === idPrefix) return { seq }
   } catch (error) {
     if (isFaafoError(error, 'log-unavailable')) return { seq }

@@ -6,7 +6,7 @@ import {
   type RecordedAggregateEvent,
 } from '../../events/aggregate.ts'
 import type { Broker } from './broker.ts'
-import { type AppendOptions, openSlots } from './slots.ts'
+import { type AppendOptions, openSlots, walk } from './slots.ts'
 
 /**
  * The histories of all aggregates of one kind, read from the leader of the second stream.
@@ -25,6 +25,8 @@ export type Aggregates<K extends Kind> = {
   newest(id: string): Promise<RecordedAggregateEvent<K> | null>
   /** Every version, oldest first. */
   history(id: string): Promise<RecordedAggregateEvent<K>[]>
+  /** The newest version of each aggregate there is, by its id; empty where the broker has no such stream. */
+  versions(): Promise<ReadonlyMap<string, number>>
 }
 
 export function aggregatesOf<K extends Kind>(broker: Broker, kind: K): Aggregates<K> {
@@ -36,7 +38,15 @@ export function aggregatesOf<K extends Kind>(broker: Broker, kind: K): Aggregate
 
   return {
     read,
-    history: (id) => slots.walk((version) => names.aggregate(kind.name, id, version)),
+    history: (id) => walk((version) => read(id, version)),
+    async versions() {
+      const versions = new Map<string, number>()
+      for (const subject of await slots.subjects(names.aggregate(kind.name, '*', '*'))) {
+        const [id = '', version] = subject.split('.').slice(-2)
+        versions.set(id, Math.max(versions.get(id) ?? 0, Number(version)))
+      }
+      return versions
+    },
     async newest(id) {
       let newest: RecordedAggregateEvent<K> | null = null
       let missing = 1

@@ -1,10 +1,10 @@
 import { AckPolicy, type ConsumerMessages, DeliverPolicy, type JsMsg, nanos } from 'nats'
-import { decode } from '../../events/codec.ts'
 import { idPrefixOf } from '../../events/cursor.ts'
 import { FaafoError, isFaafoError, messageOf } from '../../events/errors.ts'
 import type { RecordedEvent } from '../../events/events.ts'
 import type { Broker } from './broker.ts'
 import type { Log } from './log.ts'
+import { timesOf } from './log-time.ts'
 import type { Logger } from './logger.ts'
 import { pause } from './shutdown.ts'
 
@@ -24,7 +24,7 @@ export type LogPosition = {
 export const startOfLog: LogPosition = { seq: 0, id: null, streamCreated: null, time: 0 }
 
 /** What it takes to look whether the log is still the same. */
-type Look = Pick<Log, 'head'> & { at(seq: number): Promise<{ id: string } | null> }
+type Look = Pick<Log, 'head'> & { messageAt(seq: number): Promise<{ id: string } | null> }
 
 /** How a log differs from the one that a position was taken from. */
 export type LogDifference = 'another-log' | 'end-lost' | 'another-event'
@@ -50,7 +50,7 @@ export async function verifyPosition(log: Look, position: LogPosition): Promise<
     throw replaced('end-lost', `the log ends at event ${head.lastSeq}; its end was lost`)
   }
   if (position.id !== null && position.seq > 0) {
-    const event = await log.at(position.seq)
+    const event = await log.messageAt(position.seq)
     if (!event) throw replaced('another-event', 'that event is not in the log')
     if (idPrefixOf(event.id) !== idPrefixOf(position.id))
       throw replaced('another-event', `the event there is now ${event.id}`)
@@ -76,7 +76,7 @@ type Reading = { from: LogPosition; signal: AbortSignal; batchSize?: number }
 export const readLog = (
   parts: { broker: Broker; log: Log; logger: Logger },
   reading: Reading,
-): AsyncGenerator<RecordedEvent[], void, undefined> => readBatches(parts, reading, recorded)
+): AsyncGenerator<RecordedEvent[], void, undefined> => readBatches(parts, reading, recorded(parts.log))
 
 /** A message as it stands in the log, whether or not this program can read it. `id` is '' where it has none. */
 export type LogMessage = Entry & { subject: string; headers: Record<string, string>; body: Uint8Array }
@@ -204,8 +204,10 @@ async function* readSession<E extends Entry>(
 /** Messages that have arrived and were not iterated yet; the one in hand counts as pending there. */
 const waiting = (messages: ConsumerMessages) => messages.getPending() - 1
 
-const recorded = (message: JsMsg): RecordedEvent =>
-  decode({ header: (name) => message.headers?.get(name) ?? '', body: message.string() }, placeOf(message))
+const recorded =
+  (log: Log) =>
+  (message: JsMsg): RecordedEvent =>
+    log.decode({ header: (name) => message.headers?.get(name) ?? '', body: message.string() }, placeOf(message))
 
 const placeOf = ({ seq, info }: JsMsg) => ({ seq, storedAt: Math.floor(info.timestampNanos / 1e6) })
 
@@ -215,8 +217,6 @@ function unread(message: JsMsg): LogMessage {
     return message.headers?.get(name) ?? ''
   }
   const { seq, storedAt } = placeOf(message)
-  const first = Date.parse(headerOf('ce-recordedtime'))
   const { subject, data: body } = message
-  const entry = { seq, id: headerOf('ce-id'), subject, headers, body }
-  return Number.isNaN(first) ? { ...entry, recordedAt: storedAt } : { ...entry, recordedAt: first, storedAt }
+  return { seq, id: headerOf('ce-id'), subject, headers, body, ...timesOf(headerOf('ce-recordedtime'), storedAt) }
 }

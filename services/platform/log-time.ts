@@ -5,11 +5,11 @@ import type { Log } from './log.ts'
  * none. All up to it were recorded by then; of those after it imported ones may have been, too. By bisection, some twenty
  * reads. Throws `log-unavailable`.
  */
-export async function lastSeqBy(log: Pick<Log, 'at' | 'head'>, time: number): Promise<number> {
+export async function lastSeqBy(log: Pick<Log, 'messageAt' | 'head'>, time: number): Promise<number> {
   let last = 0
   for (let end = (await log.head()).lastSeq; last < end; ) {
     const middle = Math.ceil((last + end) / 2)
-    const event = await log.at(middle)
+    const event = await log.messageAt(middle)
     if (event && (event.storedAt ?? event.recordedAt) <= time) last = middle
     else end = middle - 1
   }
@@ -23,4 +23,13 @@ export async function lastSeqBy(log: Pick<Log, 'at' | 'head'>, time: number): Pr
 export function storedAtOf(timestamp: string): number {
   const [, seconds = '', fraction = ''] = /^([^.Z]+)(?:\.(\d+))?Z$/.exec(timestamp) ?? []
   return Math.floor((Date.parse(`${seconds}Z`) * 1e6 + Number(fraction.padEnd(9, '0'))) / 1e6)
+}
+
+/**
+ * When a message was recorded, by the broker that stored it first: for one that was imported that is said by itself
+ * (`recordedTime`, RFC 3339, '' for none), and `storedAt` is when it came into this log.
+ */
+export function timesOf(recordedTime: string, storedAt: number): { recordedAt: number; storedAt?: number } {
+  const first = Date.parse(recordedTime)
+  return Number.isNaN(first) ? { recordedAt: storedAt } : { recordedAt: first, storedAt }
 }

@@ -1,14 +1,19 @@
-import { decode, encode } from '../../events/codec.ts'
+import { decode as decodeOurs, encode, type Position, type ReceivedMessage } from '../../events/codec.ts'
+import { isFaafoError } from '../../events/errors.ts'
 import type { FractalEvent, RecordedEvent } from '../../events/events.ts'
+import { parkedIdOf } from '../../events/parked.ts'
 import { fold, type Task } from '../../events/task.ts'
 import type { Broker } from './broker.ts'
-import { type AppendOptions, openSlots, type Slots } from './slots.ts'
+import { droppedEvents, parkedEvents } from './parked-events.ts'
+import { type AppendOptions, openSlots, type Slots, walk } from './slots.ts'
 
 /**
  * The log as decisions see it: slots are read from the stream's leader and filled at most once.
  * Every method throws `log-unavailable` when the broker does not answer in time.
  */
-export type Log = Pick<Slots<RecordedEvent>, 'read' | 'at' | 'head'> & {
+export type Log = Pick<Slots<RecordedEvent>, 'read' | 'at' | 'messageAt' | 'head'> & {
+  /** The event of a message. Throws `undecodable-event`. */
+  decode: Decode
   /**
    * Puts the event into its slot, or finds who has it. The outcome is certain: an unclear answer is settled by
    * reading the slot back and publishing again until the time given has passed. Throws `log-full`, or
@@ -16,7 +21,10 @@ export type Log = Pick<Slots<RecordedEvent>, 'read' | 'at' | 'head'> & {
    * safe and settles that; a caller with more patience does so, and can tell of it.
    */
   append(event: FractalEvent, options?: AppendOptions): Promise<Appended>
-  /** Everything that happened to one fractal, in the order of the log. */
+  /**
+   * Everything that happened to one fractal, in the order of the log, without what was dropped from it. Throws
+   * `undecodable-event` where one of its events cannot be read.
+   */
   history(uuid: string): Promise<RecordedEvent[]>
   /** The fractal's state now. */
   load(uuid: string): Promise<Task>
@@ -24,32 +32,64 @@ export type Log = Pick<Slots<RecordedEvent>, 'read' | 'at' | 'head'> & {
 
 export type Appended = { won: boolean; event: RecordedEvent }
 
-export function createLog(broker: Broker): Log {
+type Decode = (message: ReceivedMessage, position: Position) => RecordedEvent
+
+/** `decode`: which events this program knows, all of today's where none is given. */
+export function createLog(broker: Broker, decode: Decode = decodeOurs): Log {
   const { names } = broker
-  const { append, read, walk, at, head } = openSlots(broker, names.stream, decode)
+  const slots = openSlots(broker, names.stream, decode)
+  const { append, at, messageAt, head } = slots
+  const parked = parkedEvents(broker)
+
+  /** Looked up once for each connection: what is dropped later cannot be read by those who are there. */
+  let dropped: Promise<ReadonlySet<string>> | undefined
+  broker.onReconnect(() => {
+    dropped = undefined
+  })
+
+  /** What is in a slot; undefined: it was dropped. */
+  async function known(slot: string): Promise<RecordedEvent | null | undefined> {
+    try {
+      return await slots.read(slot)
+    } catch (error) {
+      if (!isFaafoError(error, 'undecodable-event')) throw error
+      const { seq, eventId } = error.details
+      const newest = await parked.newest(parkedIdOf({ seq: Number(seq), id: String(eventId) }))
+      if (newest?.type === 'EventDropped') return undefined
+      throw error
+    }
+  }
 
   /** Requests first: once generation g + 1 is seen, the outcome of g is there for the reads after it. */
   async function history(uuid: string): Promise<RecordedEvent[]> {
-    const requests = await walk((g) => names.requested(uuid, g))
+    dropped ??= droppedEvents(parked)
+    const ignored = await dropped.catch((error) => {
+      dropped = undefined
+      throw error
+    })
+    const requests = await walk((g) => known(names.requested(uuid, g)))
     const generation = async (g: number) => {
       const [attempts, outcome] = await Promise.all([
-        walk((entry) => names.attempt(uuid, g, entry)),
-        read(names.outcome(uuid, g)),
+        walk((entry) => known(names.attempt(uuid, g, entry))),
+        known(names.outcome(uuid, g)),
       ])
-      return outcome ? [...attempts, outcome] : attempts
+      return [...attempts, outcome]
     }
     const [generations, removed] = await Promise.all([
       Promise.all(requests.map((_, i) => generation(i + 1))),
-      read(names.removed(uuid)),
+      known(names.removed(uuid)),
     ])
-    const events = [...requests, ...generations.flat(), ...(removed ? [removed] : [])]
+    const found = [...requests, ...generations.flat(), removed].filter((event) => event != null)
+    const events = ignored.size === 0 ? found : found.filter((event) => !ignored.has(parkedIdOf(event)))
     return events.sort((a, b) => a.seq - b.seq)
   }
 
   return {
-    read,
+    read: slots.read,
     at,
+    messageAt,
     head,
+    decode,
     history,
     load: async (uuid) => fold(await history(uuid)),
     async append(event, options) {

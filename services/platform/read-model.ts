@@ -1,5 +1,5 @@
 import { pgSchema } from 'drizzle-orm/pg-core'
-import { fractal, fractalColumns, fractalVersion, versionColumns } from './schema.ts'
+import { fractal, fractalColumns, fractalVersion, heldColumns, heldEvent, versionColumns } from './schema.ts'
 
 /**
  * What the projection makes of the log. It grows whenever the same log leads to other rows: a projector that finds
@@ -16,6 +16,7 @@ export type ReadModel = {
   schema: string
   table: typeof fractal
   versions: typeof fractalVersion
+  held: typeof heldEvent
 }
 
 /** The one that is served. */
@@ -24,6 +25,7 @@ export const liveModel: ReadModel = {
   schema: 'public',
   table: fractal,
   versions: fractalVersion,
+  held: heldEvent,
 }
 
 function beside(name: string): ReadModel {
@@ -33,6 +35,7 @@ function beside(name: string): ReadModel {
     schema: schema.schemaName,
     table: schema.table('fractal', fractalColumns()) as unknown as typeof fractal,
     versions: schema.table('fractal_version', versionColumns()) as unknown as typeof fractalVersion,
+    held: schema.table('held_event', heldColumns()) as unknown as typeof heldEvent,
   }
 }
 

@@ -46,6 +46,8 @@ export const fractalColumns = () => ({
   unended: text('unended').notNull(),
   errorCode: text('error_code'),
   errorMessage: text('error_message'),
+  /** Of the program in which it failed; null where its event does not say. */
+  errorVersion: text('error_version'),
   requestedAt: moment('requested_at').notNull(),
   startedAt: moment('started_at'),
   finishedAt: moment('finished_at'),
@@ -94,6 +96,30 @@ export const fractalVersion = pgTable('fractal_version', versionColumns(), (t) =
   index('fractal_version_deleted').on(t.lastSeq).where(sql`status = 'deleted'`),
 ])
 
+/** Columns of the `held_event` table. */
+export const heldColumns = () => ({
+  seq: sequence('seq').primaryKey(),
+  cursor: text('cursor').notNull(),
+  /** Whom it is about; no uuid where the event is a broken one. */
+  fractal: text('fractal').notNull(),
+  type: text('type').notNull(),
+  /** Unix milliseconds, as the fold has them. */
+  time: bigint('time', { mode: 'number' }).notNull(),
+  /** Why it could not be handled, at the last try; null: it waits only because an earlier one of its fractal is parked. */
+  error: text('error'),
+  /** Version of the program that could not. */
+  program: text('program'),
+  tries: integer('tries').notNull().default(0),
+  /** When it was parked. */
+  since: moment('since'),
+})
+
+/**
+ * Events that the projection went past without applying them: those that are parked, and the later ones of the same
+ * fractals. Rows of `fractal` are as of the first event here that is theirs.
+ */
+export const heldEvent = pgTable('held_event', heldColumns(), (t) => [index('held_event_fractal').on(t.fractal, t.seq)])
+
 /** How far the projection has come; stands beside the rows that it describes and moves in their transactions. */
 export const checkpoint = pgTable('projection_checkpoint', {
   projection: text('projection').primaryKey(),
@@ -113,4 +139,5 @@ export const checkpoint = pgTable('projection_checkpoint', {
 })
 
 export type FractalRow = typeof fractal.$inferSelect
+export type HeldRow = typeof heldEvent.$inferSelect
 export type CheckpointRow = typeof checkpoint.$inferSelect

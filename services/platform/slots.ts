@@ -2,7 +2,7 @@ import { headers, type JetStreamManager, type NatsConnection, NatsError, type St
 import type { Message, Position, ReceivedMessage } from '../../events/codec.ts'
 import { FaafoError, isFaafoError, messageOf } from '../../events/errors.ts'
 import type { Broker } from './broker.ts'
-import { storedAtOf } from './log-time.ts'
+import { storedAtOf, timesOf } from './log-time.ts'
 import { pause } from './shutdown.ts'
 
 /**
@@ -20,15 +20,28 @@ export type Slots<E extends { id: string }> = {
   ): Promise<{ seq: number } | { holder: E }>
   /** What is in a slot, null while it is empty. */
   read(subject: string): Promise<E | null>
-  /** What is in the slots of 1, 2, 3 …, until the first empty one. */
-  walk(slot: (n: number) => string): Promise<E[]>
+  /** The slots under a filter that are not empty; none where there is no stream. */
+  subjects(filter: string): Promise<string[]>
   /** What is at a sequence, null where there is nothing. */
   at(seq: number): Promise<E | null>
+  /** The same as it was received, whether or not this program can read it. */
+  messageAt(seq: number): Promise<StoredMessage | null>
   /** Creation time of the stream (RFC 3339, nanoseconds), sequence of its last message, and copies that it has. */
   head(): Promise<{ created: string; lastSeq: number; replicas: number }>
 }
 
 type Outgoing = Pick<Message, 'headers'> & { body: string | Uint8Array }
+
+/** A message of the stream. `id` is '' where it has none. */
+export type StoredMessage = ReceivedMessage & {
+  seq: number
+  id: string
+  subject: string
+  /** Unix milliseconds at which the broker stored it; for one that was imported, the first broker. */
+  recordedAt: number
+  /** The same for this broker, imports only. */
+  storedAt?: number
+}
 
 /** How long an append is tried: `withinMs` (default 1,500, at most 10,000), or until `signal` fires. */
 export type AppendOptions = { withinMs?: number; signal?: AbortSignal }
@@ -62,19 +75,18 @@ export function openSlots<E extends { id: string }>(
     return made
   }
 
-  async function stored(query: { last_by_subj: string } | { seq: number }): Promise<E | null> {
-    let message: StoredMsg
+  async function stored(query: { last_by_subj: string } | { seq: number }): Promise<StoredMsg | null> {
     try {
       const jsm = await manager(broker.nc())
-      message = await jsm.streams.getMessage(stream, query)
+      return await jsm.streams.getMessage(stream, query)
     } catch (error) {
       if (error instanceof NatsError && error.api_error?.err_code === NOT_FOUND) return null
       throw unreadable(error)
     }
-    const { header, seq, timestamp } = message
-    const position = { seq, storedAt: storedAtOf(timestamp) }
-    return decode({ header: (name) => header.get(name), body: message.string() }, position)
   }
+
+  const decoded = (message: StoredMsg | null) =>
+    message && decode(receivedOf(message), { seq: message.seq, storedAt: storedAtOf(message.timestamp) })
 
   function unreadable(error: unknown): FaafoError {
     if (error instanceof FaafoError) return error
@@ -84,7 +96,7 @@ export function openSlots<E extends { id: string }>(
     return new FaafoError('log-unavailable', `cannot read the log: ${reason}`, { cause: error, details })
   }
 
-  const read = (subject: string) => stored({ last_by_subj: subject })
+  const read = async (subject: string) => decoded(await stored({ last_by_subj: subject }))
 
   return {
     read,
@@ -131,15 +143,23 @@ export function openSlots<E extends { id: string }>(
         await pause(PAUSE_MS, options.signal)
       }
     },
-    async walk(slot) {
-      const found: E[] = []
-      for (let n = 1; ; n++) {
-        const event = await read(slot(n))
-        if (!event) return found
-        found.push(event)
+    async subjects(filter) {
+      try {
+        const { state } = await (await manager(broker.nc())).streams.info(stream, { subjects_filter: filter })
+        return Object.keys(state.subjects ?? {})
+      } catch (error) {
+        if (error instanceof NatsError && error.api_error?.err_code === NO_STREAM) return []
+        throw unreadable(error)
       }
     },
-    at: (seq) => stored({ seq }),
+    at: async (seq) => decoded(await stored({ seq })),
+    async messageAt(seq) {
+      const message = await stored({ seq })
+      if (!message) return null
+      const received = receivedOf(message)
+      const times = timesOf(received.header('ce-recordedtime'), storedAtOf(message.timestamp))
+      return { ...received, ...times, seq, id: received.header('ce-id'), subject: message.subject }
+    },
     async head() {
       try {
         const info = await (await manager(broker.nc())).streams.info(stream)
@@ -150,6 +170,21 @@ export function openSlots<E extends { id: string }>(
     },
   }
 }
+
+/** What is in the slots of 1, 2, 3 …, until the first empty one. */
+export async function walk<T>(read: (n: number) => Promise<T | null>): Promise<T[]> {
+  const found: T[] = []
+  for (let n = 1; ; n++) {
+    const event = await read(n)
+    if (event === null) return found
+    found.push(event)
+  }
+}
+
+const receivedOf = (message: StoredMsg): ReceivedMessage => ({
+  header: (name) => message.header.get(name),
+  body: message.string(),
+})
 
 /**
  * One promise for all who ask in the same turn of the event loop. They go on together, so that the client sends what

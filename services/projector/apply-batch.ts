@@ -1,11 +1,14 @@
 import { getTableColumns, type SQL, sql } from 'drizzle-orm'
+import type { PgTable } from 'drizzle-orm/pg-core'
 import { FaafoError } from '../../events/errors.ts'
 import type { RecordedEvent } from '../../events/events.ts'
+import type { Fractal } from '../../events/task.ts'
 import { type Db, querying } from '../platform/database.ts'
 import { fractalOf } from '../platform/fractal-row.ts'
 import { type LogPosition, positionAfter } from '../platform/log-reader.ts'
 import type { ReadModel } from '../platform/read-model.ts'
-import { checkpoint, fractal } from '../platform/schema.ts'
+import { checkpoint, fractal, type HeldRow, heldEvent } from '../platform/schema.ts'
+import { type Exceptions, noExceptions, sift } from './held-events.ts'
 import { type Changes, type Observer, project } from './project.ts'
 
 /** A read model, and the epoch of its checkpoint: another one in its place has another. */
@@ -13,30 +16,87 @@ export type Copy = { model: ReadModel; epoch: number }
 
 /**
  * Brings a read model from the checkpoint at `previous` to the last of `events`, rows and checkpoint in one transaction,
- * and clears `halted`. Resolves to the new position.
+ * and clears `halted`. Those that the exceptions name are held back, or count for nothing. Resolves to the new position.
  * Throws `fence-lost` where the checkpoint is not at `previous` (someone else moved it), `database-unavailable` where
  * it may or may not have happened: read the checkpoint again.
  */
 export async function applyBatch(
   db: Db,
-  { model, epoch }: Copy,
+  copy: Copy,
   previous: LogPosition,
   events: readonly [RecordedEvent, ...RecordedEvent[]],
-  observe?: Observer,
+  { observe, exceptions = noExceptions }: { observe?: Observer | undefined; exceptions?: Exceptions } = {},
 ): Promise<LogPosition> {
   const last = events.at(-1) ?? events[0]
   const next = positionAfter(previous, last)
-  const uuids = uuidsOfRows(events)
-  const rows =
-    uuids.length === 0
-      ? []
-      : await querying('read the rows of a batch', () => db.select().from(model.table).where(isAmong(model, uuids)))
-  const changes = project(new Map(rows.map((row) => [row.uuid, fractalOf(row)])), events, observe)
+  const { applied, held } = sift(events, exceptions)
+  const rows = await readRows(db, copy.model, uuidsOfRows(applied))
+  return moveOn(db, copy, previous, next, { ...project(rows, applied, observe), held })
+}
+
+/** What one step does to the tables: rows that change, and events that are held back. */
+type Step = Changes & { held: readonly HeldRow[] }
+
+const nothing: Step = { versions: [], deletes: [], held: [] }
+
+/** Moves the checkpoint past an event that is not applied, and holds it back where it is given. Throws as `applyBatch`. */
+export const goPast = (
+  db: Db,
+  copy: Copy,
+  previous: LogPosition,
+  next: LogPosition,
+  held: HeldRow | null,
+): Promise<LogPosition> => moveOn(db, copy, previous, next, { ...nothing, held: held ? [held] : [] })
+
+async function moveOn(
+  db: Db,
+  { model, epoch }: Copy,
+  previous: LogPosition,
+  next: LogPosition,
+  step: Step,
+): Promise<LogPosition> {
+  const fence = sql`
+      update ${checkpoint}
+      set seq = ${next.seq}, event_id = ${next.id}, stream_created = ${next.streamCreated}, time = ${next.time}, halted = null
+      where projection = ${model.projection} and seq = ${previous.seq} and event_id is not distinct from ${previous.id} and epoch = ${epoch}
+      returning 1`
   const [fenced] = await querying('project events', () =>
-    db.execute<{ moved: number }>(batchOf({ model, epoch }, previous, next, changes)),
+    db.execute<{ moved: number }>(statementOf(model, fence, step, holding(model, step.held))),
   )
   if (fenced?.moved === 1) return next
   throw new FaafoError('fence-lost', `cannot go on from event ${previous.seq}: the checkpoint is not there`)
+}
+
+/**
+ * Applies events that were held back, all of which the checkpoint is past, and lets go of those of the sequences `gone`.
+ * The checkpoint stays where it is; its epoch grows, so that a batch that was begun before, and would hold back what is
+ * let go here, is not written after it. Resolves to the copy as it then is. Throws as `applyBatch`.
+ */
+export async function letGo(
+  db: Db,
+  { model, epoch }: Copy,
+  events: readonly RecordedEvent[],
+  gone: readonly number[],
+): Promise<Copy> {
+  const rows = await readRows(db, model, [...new Set(events.map(({ fractal }) => fractal))])
+  const fence = sql`
+      update ${checkpoint} set epoch = epoch + 1 where projection = ${model.projection} and epoch = ${epoch} returning 1`
+  const release = sql`, released as (
+      delete from ${model.held} where seq = any(${sql.param(gone)}::bigint[]) and exists (select from fence)
+    )`
+  const [fenced] = await querying('apply events that were held back', () =>
+    db.execute<{ moved: number }>(statementOf(model, fence, project(rows, events), release)),
+  )
+  if (fenced?.moved === 1) return { model, epoch: epoch + 1 }
+  throw new FaafoError('fence-lost', 'cannot apply what was held back: the tables were changed meanwhile')
+}
+
+async function readRows(db: Db, model: ReadModel, uuids: string[]): Promise<Map<string, Fractal>> {
+  if (uuids.length === 0) return new Map()
+  const rows = await querying('read the rows of a batch', () =>
+    db.select().from(model.table).where(isAmong(model, uuids)),
+  )
+  return new Map(rows.map((row) => [row.uuid, fractalOf(row)]))
 }
 
 /** Of whom there may be a row: those whose first request is among the events had none before it. */
@@ -53,17 +113,8 @@ function uuidsOfRows(events: readonly RecordedEvent[]): string[] {
  * where the fence holds: only who moves the checkpoint, or puts another table in place, changes rows. A statement of its own, and not a transaction of
  * several, because the driver ends the process where the server goes away inside `begin` (porsager/postgres#1066).
  */
-const batchOf = (
-  { model, epoch }: Copy,
-  previous: LogPosition,
-  next: LogPosition,
-  { versions, deletes }: Changes,
-): SQL => sql`
-    with fence as (
-      update ${checkpoint}
-      set seq = ${next.seq}, event_id = ${next.id}, stream_created = ${next.streamCreated}, time = ${next.time}, halted = null
-      where projection = ${model.projection} and seq = ${previous.seq} and event_id is not distinct from ${previous.id} and epoch = ${epoch}
-      returning 1
+const statementOf = (model: ReadModel, fence: SQL, { versions, deletes }: Changes, more: SQL): SQL => sql`
+    with fence as (${fence}
     ), given as materialized (
       select * from json_to_recordset(${JSON.stringify(versions)}::json) as r (${typedFields}, "isCurrent" boolean)
         where exists (select from fence)
@@ -75,16 +126,32 @@ const batchOf = (
       on conflict ("first_seq", "last_seq") do update set (${names}) = (${excluded})
     ), deleted as (
       delete from ${model.table} where ${isAmong(model, deletes)} and exists (select from fence)
-    )
+    )${more}
     select count(*)::int as moved from fence`
+
+const holding = ({ held }: ReadModel, rows: readonly HeldRow[]): SQL =>
+  rows.length === 0
+    ? sql``
+    : sql`, held as (
+      insert into ${held} (${ofHeld.names}) select ${ofHeld.fields} from json_to_recordset(${JSON.stringify(rows)}::json) as r (${ofHeld.typedFields})
+        where exists (select from fence)
+    )`
 
 // Whole batches travel as one parameter each, so that a statement's size does not hang on a batch's.
 
 const isAmong = ({ table }: ReadModel, uuids: string[]): SQL => sql`${table.uuid} = any(${sql.param(uuids)}::uuid[])`
 
-const columns = Object.entries(getTableColumns(fractal))
-const listOf = (part: (entry: (typeof columns)[number]) => string) => sql.raw(columns.map(part).join(', '))
-const names = listOf(([, { name }]) => `"${name}"`)
-const excluded = listOf(([, { name }]) => `excluded."${name}"`)
-const fields = listOf(([field]) => `"${field}"`)
-const typedFields = listOf(([field, column]) => `"${field}" ${column.getSQLType()}`)
+/** The columns of a table, as lists in SQL. */
+function listsOf(table: PgTable) {
+  const columns = Object.entries(getTableColumns(table))
+  const listOf = (part: (entry: (typeof columns)[number]) => string) => sql.raw(columns.map(part).join(', '))
+  return {
+    names: listOf(([, { name }]) => `"${name}"`),
+    excluded: listOf(([, { name }]) => `excluded."${name}"`),
+    fields: listOf(([field]) => `"${field}"`),
+    typedFields: listOf(([field, column]) => `"${field}" ${column.getSQLType()}`),
+  }
+}
+
+const { names, excluded, fields, typedFields } = listsOf(fractal)
+const ofHeld = listsOf(heldEvent)

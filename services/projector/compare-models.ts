@@ -1,4 +1,4 @@
-import { sql } from 'drizzle-orm'
+import { type SQL, sql } from 'drizzle-orm'
 import { FaafoError } from '../../events/errors.ts'
 import type { Db } from '../platform/database.ts'
 import { liveModel, type ReadModel, VERSION_WITH_HISTORY } from '../platform/read-model.ts'
@@ -21,13 +21,18 @@ export type Difference = {
   columns: string[]
 }
 
+/** Of a fractal that was deleted since there is no row, but a version. */
+const hasVersionAfter = ({ versions }: ReadModel, seq: SQL) => sql`exists (
+              select from ${versions} v where v.first_seq = coalesce(n.first_seq, l.first_seq) and v.last_seq > ${seq}
+            )`
+
 /** Rows that are told at most; more are counted. */
 export const MOST_DIFFERENCES = 10_000
 
 /**
  * The rows in which the served read model and the one that was built from the log differ, as both stand at one moment,
- * and where they stand. Unless the served one is of another log, rows of the one that is further which changed since
- * are left out; current ones that it dropped since are not. Versions that a served one of an older projection has not kept are none that it lacks.
+ * and where they stand. Unless the served one is of another log, fractals that changed since in the one that is further are left
+ * out. So are those of which either holds events back. Versions that a served one of an older projection has not kept are none that it lacks.
  */
 export async function compareModels(
   db: Db,
@@ -42,22 +47,23 @@ export async function compareModels(
       with at as (
         select ${ofCheckpoint('seq', liveModel)} as live, ${ofCheckpoint('seq', model)} as next,
           ${ofCheckpoint('version', liveModel)} as live_version, ${ofCheckpoint('epoch', model)} as epoch
-      ), differing as (
+      ), held as (
+        select fractal from ${liveModel.held} union select fractal from ${model.held}
+      ), changed as (
         select uuid, null::bigint as version, to_jsonb(l) as live, to_jsonb(n) as next
           from ${liveModel.table} l full join ${model.table} n using (uuid) cross join at
-          where l is distinct from n and not coalesce(
-            case
-              when ${isOtherLog} then false
-              when at.next > at.live then n.last_seq > at.live
-              when at.live > at.next then l.last_seq > at.next
-            end,
-            false
-          )
+          where l is distinct from n and not coalesce(case
+            when ${isOtherLog} then false
+            when at.next > at.live then n.last_seq > at.live or ${hasVersionAfter(model, sql`at.live`)}
+            when at.live > at.next then l.last_seq > at.next or ${hasVersionAfter(liveModel, sql`at.next`)}
+          end, false)
         union all
         select coalesce(l.uuid, n.uuid), last_seq, to_jsonb(l), to_jsonb(n)
           from ${liveModel.versions} l full join ${model.versions} n using (first_seq, last_seq) cross join at
           where l is distinct from n and live_version >= ${VERSION_WITH_HISTORY}
             and (${isOtherLog} or last_seq <= least(at.live, at.next))
+      ), differing as (
+        select * from changed where uuid::text not in (select fractal from held)
       ), found as (
         select *, count(*) over () as differing from differing order by uuid, version nulls first limit ${MOST_DIFFERENCES}
       )

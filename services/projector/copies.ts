@@ -27,7 +27,7 @@ const LOCK_NOT_AVAILABLE = '55P03'
 const CHANGED = /^(42P01|3F000|42804)$/
 
 /** In the order in which a projector locks them. */
-const TABLES = [getTableName(liveModel.table), getTableName(liveModel.versions)]
+const TABLES = [liveModel.table, liveModel.versions, liveModel.held].map(getTableName)
 const NAMES = TABLES.map((table) => `'${table}'`).join(', ')
 const eachTable = (step: (table: string) => string) => TABLES.map(step)
 const move = (from: string, to: string) => eachTable((table) => `alter table ${from}.${table} set schema ${to}`)

@@ -1,17 +1,21 @@
-import { FaafoError } from '../../events/errors.ts'
+import { FaafoError, isFaafoError } from '../../events/errors.ts'
 import type { RecordedEvent } from '../../events/events.ts'
+import type { Parked } from '../../events/parked.ts'
 import type { Broker } from '../platform/broker.ts'
 import { readCheckpoint } from '../platform/checkpoint.ts'
 import { type Db, rootCause } from '../platform/database.ts'
 import type { Log } from '../platform/log.ts'
-import { type LogPosition, readLog, verifyPosition } from '../platform/log-reader.ts'
+import { type LogPosition, positionAfter, readLog, verifyPosition } from '../platform/log-reader.ts'
 import type { Logger } from '../platform/logger.ts'
 import { migrateDatabase } from '../platform/migrate.ts'
+import { droppedEvents, loadParked, parkedEvents } from '../platform/parked-events.ts'
 import { liveModel, PROJECTION_VERSION } from '../platform/read-model.ts'
 import type { CheckpointRow } from '../platform/schema.ts'
 import { pause } from '../platform/shutdown.ts'
-import { applyBatch, type Copy } from './apply-batch.ts'
+import type { StoredMessage } from '../platform/slots.ts'
+import { applyBatch, type Copy, goPast } from './apply-batch.ts'
 import { openCheckpoint, positionOf, writeHalted } from './checkpoint.ts'
+import { readHeldBack, rowOfParked } from './held-events.ts'
 import type { Observer } from './project.ts'
 
 export type ProjectorParts = { db: Db; broker: Broker; log: Log; logger: Logger }
@@ -34,15 +38,53 @@ export type FoldOptions = {
   isDone?: (position: LogPosition) => Promise<boolean>
   /** Hears of an event more than once where the database was away meanwhile. */
   observe?: Observer | undefined
+  /** What was decided about an event that cannot be read or stored; what operators recorded where nothing is given. */
+  decisionOn?: DecisionOn | undefined
 }
+
+/** null: nobody is to go on past it. */
+export type DecisionOn = (message: StoredMessage, error: FaafoError) => Promise<Parked | null>
 
 /**
  * Folds the log into a read model from the checkpoint on, until `signal` fires (the batch in hand is finished) or the
  * checkpoint has reached `until`. `onProgress` hears of every new position, and of the first where it is the log's
- * end. Throws `fence-lost`, `database-unavailable`, `log-unavailable` (at the start only), and, where the table cannot
- * follow the log, `log-replaced` or `undecodable-event`.
+ * end. It goes on past an event that it cannot read or store only where that was decided: the later events of that fractal
+ * are then held back, unless the event was dropped. Throws `fence-lost`, `database-unavailable`, `log-unavailable` (while the
+ * log is only read, that is waited out), and, where the table cannot follow the log, `log-replaced` or `undecodable-event`.
  */
-export async function foldLog(
+export async function foldLog(parts: ProjectorParts, options: FoldOptions): Promise<void> {
+  for (;;) {
+    try {
+      return await foldOn(parts, options)
+    } catch (error) {
+      if (!isFaafoError(error, 'undecodable-event') || !(await wentPast(parts, options, error))) throw error
+    }
+  }
+}
+
+/** Goes past the event that could not be handled; false where nobody decided so. Those before it were applied. */
+async function wentPast(
+  { db, broker, log }: ProjectorParts,
+  options: FoldOptions,
+  error: FaafoError,
+): Promise<boolean> {
+  const decisionOn = options.decisionOn ?? ((message) => loadParked(parkedEvents(broker), message))
+  const message = await log.messageAt(Number(error.details.seq))
+  const parked = message && (await decisionOn(message, error))
+  if (!parked) return false
+  const row = await openRow(db, options.copy)
+  const { seq, id, storedAt, recordedAt } = message
+  if (row.seq !== seq - 1)
+    throw new FaafoError('fence-lost', `cannot go past event ${seq}: the checkpoint is not there`)
+  const copy = options.copy ?? { model: liveModel, epoch: row.epoch }
+  const from = { ...positionOf(row), streamCreated: (await log.head()).created }
+  const next = { ...positionAfter(from, message), id: id === '' ? null : id }
+  const time = storedAt === undefined ? next.time : recordedAt
+  await goPast(db, copy, from, next, parked.status === 'dropped' ? null : rowOfParked(message, parked, time))
+  return true
+}
+
+async function foldOn(
   { db, broker, log, logger }: ProjectorParts,
   {
     signal,
@@ -55,7 +97,7 @@ export async function foldLog(
   }: FoldOptions,
 ): Promise<void> {
   await migrateDatabase(db)
-  const row = asked ? await requireCopy(db, asked) : await openLive(db)
+  const row = await openRow(db, asked)
   const copy: Copy = asked ?? { model: liveModel, epoch: row.epoch }
   onOpen(row)
   const head = await verifyPosition(log, positionOf(row))
@@ -66,6 +108,8 @@ export async function foldLog(
     if (await isDone(position)) return
   }
   if (position.seq >= until) return
+  const [heldBack, dropped] = await Promise.all([readHeldBack(db, copy.model), droppedEvents(parkedEvents(broker))])
+  const step = { observe, exceptions: { heldBack, dropped } }
   const stop = new AbortController()
   const batches = readLog(
     { broker, log, logger },
@@ -78,7 +122,7 @@ export async function foldLog(
         copy,
         position,
         batch.filter((event) => event.seq <= until),
-        observe,
+        step,
       )
       onProgress(position)
       if (signal.aborted || position.seq >= until || (await isDone(position))) return
@@ -89,6 +133,8 @@ export async function foldLog(
     await batches.return()
   }
 }
+
+const openRow = (db: Db, copy: Copy | undefined) => (copy ? requireCopy(db, copy) : openLive(db))
 
 /** Throws `fence-lost` where a newer version of the projection made the served rows: they are not ours to change. */
 async function openLive(db: Db): Promise<CheckpointRow> {
@@ -135,27 +181,29 @@ async function apply(
   copy: Copy,
   from: LogPosition,
   events: RecordedEvent[],
-  observe?: Observer,
+  step: Parameters<typeof applyBatch>[4],
 ): Promise<LogPosition> {
   const [first, ...others] = events
   if (!first) return from
   try {
-    return await applyBatch(db, copy, from, [first, ...others], observe)
+    return await applyBatch(db, copy, from, [first, ...others], step)
   } catch (error) {
     const cause = rootCause(error)
     if (!isRefusal(cause)) throw error
-    if (others.length === 0) {
-      throw new FaafoError('undecodable-event', `cannot store event ${first.seq}: ${cause.message}`, {
-        cause,
-        details: { seq: first.seq, eventId: first.id, eventType: first.type },
-      })
-    }
+    if (others.length === 0) throw refused(first, cause)
   }
   let position = from
-  for (const event of events) position = await apply(db, copy, position, [event], observe)
+  for (const event of events) position = await apply(db, copy, position, [event], step)
   return position
 }
 
+/** An event of which the database refuses what it would make of a row. */
+export const refused = ({ seq, id, type }: RecordedEvent, cause: Error): FaafoError =>
+  new FaafoError('undecodable-event', `cannot store event ${seq}: ${cause.message}`, {
+    cause,
+    details: { seq, eventId: id, eventType: type },
+  })
+
 /** SQLSTATE classes data exception, integrity constraint violation, program limit exceeded. */
-const isRefusal = (error: unknown): error is Error =>
+export const isRefusal = (error: unknown): error is Error =>
   error instanceof Error && 'code' in error && /^(22|23|54)/.test(String(error.code))

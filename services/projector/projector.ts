@@ -1,5 +1,5 @@
-import { cursorOf } from '../../events/cursor.ts'
 import { type FaafoError, isFaafoError, messageOf } from '../../events/errors.ts'
+import { parkedIdOf } from '../../events/parked.ts'
 import { readCheckpoint } from '../platform/checkpoint.ts'
 import { rootCause } from '../platform/database.ts'
 import { PROJECTION_VERSION } from '../platform/read-model.ts'
@@ -8,6 +8,7 @@ import { pause } from '../platform/shutdown.ts'
 import { writeHalted } from './checkpoint.ts'
 import { foldLog, type ProjectorParts } from './fold-log.ts'
 import { renew } from './renew.ts'
+import { retryUntried } from './retry-held.ts'
 
 /** How often a standby looks, and after how many looks at a checkpoint that stands still it takes over. */
 const STANDBY_LOOK_MS = 1_000
@@ -21,10 +22,10 @@ const MAX_BACKOFF_MS = 1_000
  * and of the database are waited out. Of several projectors one is active, the others stand by. Rows that an older
  * version of the projection made are served, and kept up to date, until they are made anew beside them.
  *
- * It halts at an event that it cannot read or store, and where the log is not the one that the checkpoint was taken
+ * It halts at an event that it cannot read or store, unless an operator parked or dropped that (events/parked.ts), and where the log is not the one that the checkpoint was taken
  * from: going on would make the table a lie. Then it writes no rows any more, says why in its log and in the
  * checkpoint (`halted`), and looks again every few seconds whether the cause is gone: the right folder put back, a
- * rebuild, a newer program in its place. The process lives on, because an exit would only have its supervisor start
+ * rebuild, a newer program in its place, the event parked. What is held back for parked events is tried again when it starts. The process lives on, because an exit would only have its supervisor start
  * it over and over.
  */
 export async function runProjector(parts: ProjectorParts, signal: AbortSignal): Promise<void> {
@@ -33,8 +34,13 @@ export async function runProjector(parts: ProjectorParts, signal: AbortSignal): 
   let renewal: Promise<void> | undefined
   let halted: string | null = null
   let opened: CheckpointRow | undefined
+  let retrial: Promise<void> | undefined
+  const tried = new Set<string>()
   const onOpen = (row: CheckpointRow) => {
     opened = row
+    retrial ??= retryUntried(parts, tried, signal).finally(() => {
+      retrial = undefined
+    })
   }
   const onProgress = ({ seq }: { seq: number }) => {
     if (failures > 0 || halted !== null) logger.info({ seq }, 'projecting again')
@@ -72,14 +78,14 @@ export async function runProjector(parts: ProjectorParts, signal: AbortSignal): 
       }
     }
   }
-  await renewal
+  await Promise.all([renewal, retrial])
 }
 
-/** Whether another read model was put in place of the one that was opened: then its checkpoint is another, too. */
+/** Whether another read model is in place of the one that was opened, or events that it held back were applied beside us. */
 async function tookOver({ db, logger }: ProjectorParts, opened: CheckpointRow | undefined): Promise<boolean> {
   const row = await readCheckpoint(db).catch(() => null)
   if (!row || !opened || row.epoch === opened.epoch) return false
-  logger.info({ seq: row.seq }, 'another read model took over')
+  logger.info({ seq: row.seq }, 'the tables were changed beside us, going on with them')
   return true
 }
 
@@ -104,9 +110,9 @@ async function standBy({ db, log, logger }: ProjectorParts, signal: AbortSignal)
 }
 
 const wayOut = {
-  'undecodable-event':
-    'a newer version of this program may know it; once it does, or the log is mended, the projector goes on by itself',
-  'log-replaced':
+  'undecodable-event': (cursor: string) =>
+    `a newer version of this program may know it; once it does, or you say \`faafo replay park event ${cursor}\` to go on without it, the projector goes on by itself`,
+  'log-replaced': () =>
     'put the right store folder of the broker back, or accept this log with `faafo replay rebuild`; the projector then goes on by itself',
 } as const
 
@@ -115,11 +121,11 @@ type Halt = { stand: number; cursor: string; reason: string }
 function haltOf({ code, message, details }: FaafoError): Halt {
   const seq = Number(details.seq)
   const id = details.eventId ?? details.expectedId
-  const cursor = typeof id === 'string' && id !== '' ? cursorOf({ seq, id }) : String(seq)
+  const cursor = parkedIdOf({ seq, id: String(id ?? '') })
   return {
     stand: code === 'undecodable-event' ? seq - 1 : seq,
     cursor,
-    reason: `${message} (cursor ${cursor}); ${wayOut[code as keyof typeof wayOut]}`,
+    reason: `${message} (cursor ${cursor}); ${wayOut[code as keyof typeof wayOut](cursor)}`,
   }
 }
 

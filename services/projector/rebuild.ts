@@ -1,7 +1,7 @@
 import { FaafoError, isFaafoError } from '../../events/errors.ts'
 import { readCheckpoint } from '../platform/checkpoint.ts'
 import type { Log } from '../platform/log.ts'
-import { type LogPosition, readLog, startOfLog, verifyPosition } from '../platform/log-reader.ts'
+import { type LogPosition, startOfLog, verifyPosition } from '../platform/log-reader.ts'
 import { migrateDatabase } from '../platform/migrate.ts'
 import { checkModel, nextModel, PROJECTION_VERSION, previousModel } from '../platform/read-model.ts'
 import { pause } from '../platform/shutdown.ts'
@@ -9,8 +9,7 @@ import type { Copy } from './apply-batch.ts'
 import { openCheckpoint, positionOf } from './checkpoint.ts'
 import { compareModels, type Difference } from './compare-models.ts'
 import { beginCopy, type Change, dropCopy, indexCopy, putBack, takeOver } from './copies.ts'
-import { foldLog, type ProjectorParts } from './fold-log.ts'
-import type { Observer } from './project.ts'
+import { type FoldOptions, foldLog, type ProjectorParts } from './fold-log.ts'
 
 /** First and longest pause after readers kept a table from changing places: they are let through meanwhile. */
 const LOCKED_MS = 1_000
@@ -52,7 +51,7 @@ export function rebuild(
     await catchUp(parts, copy, options)
     await indexCopy(db, copy)
     const { seq } = await catchUp(parts, copy, options)
-    const compared = await compare(parts, copy, replaces !== undefined, options.signal)
+    const compared = await compare(parts, copy, replaces !== undefined)
     const last = await changeAtEnd(parts, copy, options, (position) => takeOver(db, copy, position, replaces && served))
     return { ...compared, seq: Math.max(seq, last) }
   })
@@ -60,18 +59,18 @@ export function rebuild(
 
 /**
  * Folds the whole log into a read model of its own, says in which rows the served one differs, and drops it again.
- * `observe` hears every event. Throws as `rebuild`, and `illegal-transition` where another version of the projection made
+ * `observe` hears every event that is applied. Throws as `rebuild`, and `illegal-transition` where another version of the projection made
  * the served rows, so that they may well differ.
  */
 export function compareTable(
   parts: ProjectorParts,
-  { observe, ...options }: Options & { observe?: Observer },
+  { observe, decisionOn, ...options }: Options & Pick<FoldOptions, 'observe' | 'decisionOn'>,
 ): Promise<Compared> {
   return withCopy(parts, checkModel, async (copy, served, version) => {
     if (version !== PROJECTION_VERSION) throw otherVersion('compare', version)
-    const { seq } = await catchUp(parts, copy, options, observe)
+    const { seq } = await catchUp(parts, copy, options, { observe, decisionOn })
     const isOtherLog = (await astray(parts.log, served)) !== undefined
-    return { ...(await compare(parts, copy, isOtherLog, options.signal)), seq }
+    return { ...(await compare(parts, copy, isOtherLog)), seq }
   })
 }
 
@@ -119,7 +118,7 @@ async function catchUp(
   parts: ProjectorParts,
   copy: Copy,
   { signal, onProgress = () => {} }: Options,
-  observe?: Observer,
+  folding: Pick<FoldOptions, 'observe' | 'decisionOn'> = {},
 ): Promise<LogPosition> {
   const { lastSeq } = await parts.log.head()
   let position = startOfLog
@@ -127,7 +126,7 @@ async function catchUp(
     copy,
     signal,
     until: lastSeq,
-    observe,
+    ...folding,
     onOpen: (row) => {
       position = positionOf(row)
     },
@@ -176,38 +175,9 @@ async function changeAtEnd(
   return changedAt
 }
 
-/** Rows that one of the two dropped already, since they stand at different events, are no differences. */
-async function compare(
-  parts: ProjectorParts,
-  copy: Copy,
-  isOtherLog: boolean,
-  signal: AbortSignal,
-): Promise<Omit<Compared, 'seq'>> {
-  const { live, next, rows, differing, differences } = await compareModels(parts.db, copy, isOtherLog)
-  if (isOtherLog || differing === 0 || live === next) return { fractals: rows, differing, differences }
-  const suspects = new Set(differences.flatMap(({ uuid, version }) => (version === null ? uuid : [])))
-  const moving = await touchedBetween(parts, Math.min(live, next), Math.max(live, next), suspects, signal)
-  throwIfAborted(signal)
-  const real = differences.filter(({ uuid, version }) => version !== null || !moving.has(uuid))
-  return { fractals: rows, differing: differing - (differences.length - real.length), differences: real }
-}
-
-/** Those of the fractals that events after the first and up to the second sequence belong to. */
-async function touchedBetween(
-  parts: ProjectorParts,
-  after: number,
-  last: number,
-  among: ReadonlySet<string>,
-  signal: AbortSignal,
-): Promise<Set<string>> {
-  const touched = new Set<string>()
-  const done = new AbortController()
-  const from = { ...startOfLog, seq: after }
-  for await (const batch of readLog(parts, { from, signal: AbortSignal.any([signal, done.signal]) })) {
-    for (const { seq, fractal } of batch) if (seq <= last && among.has(fractal)) touched.add(fractal)
-    if ((batch.at(-1)?.seq ?? 0) >= last) done.abort()
-  }
-  return touched
+async function compare({ db }: ProjectorParts, copy: Copy, isOtherLog: boolean): Promise<Omit<Compared, 'seq'>> {
+  const { rows: fractals, differing, differences } = await compareModels(db, copy, isOtherLog)
+  return { fractals, differing, differences }
 }
 
 /** Why the position is not of this log, where it is not. */

@@ -11,6 +11,7 @@ export type FindingKind =
   | 'checkpoint-astray'
   | 'history-illegal'
   | 'event-unreadable'
+  | 'event-parked'
   | 'log-unsound'
   | 'image-missing'
   | 'image-damaged'
@@ -53,17 +54,34 @@ const show = (value: unknown) => JSON.stringify(value) ?? 'missing'
 /** Why the log could not be read to its end. */
 export function unsound(error: FaafoError): Finding {
   const { seq, eventId } = error.details
-  const isUnreadable = error.code === 'undecodable-event'
   return {
-    kind: isUnreadable ? 'event-unreadable' : 'log-unsound',
+    kind: 'log-unsound',
     uuid: null,
     cursor: cursorText(Number(seq), typeof eventId === 'string' ? eventId : null),
     problem: error.message,
-    remedy: isUnreadable
-      ? 'install the newer version of this program that wrote it; the table was not compared'
-      : 'put the right store folder of the broker back; the table was not compared',
+    remedy: 'put the right store folder of the broker back; the table was not compared',
   }
 }
+
+/** An event that this program cannot read or store, and about which nobody decided: the projector halts there. */
+export const unreadable = (cursor: string, problem: string): Finding => ({
+  kind: 'event-unreadable',
+  uuid: null,
+  cursor,
+  problem: `${problem}; a newer version of this program may know it, and until then everything else can go on without it`,
+  remedy: `faafo replay park event ${cursor}`,
+})
+
+/** An event that is parked; `canBeRead`: by this program. */
+export const stillParked = (cursor: string, error: string, canBeRead: boolean): Finding => ({
+  kind: 'event-parked',
+  uuid: null,
+  cursor,
+  problem: canBeRead
+    ? 'it is parked, although this program can read it: its fractal is held back'
+    : `it is parked, its fractal is held back: ${error}; with a newer version of this program it may be retried, or dropped with faafo replay park drop ${cursor}`,
+  remedy: `faafo replay park retry ${cursor}`,
+})
 
 export const cursorText = (seq: number, id: string | null) => (id ? cursorOf({ seq, id }) : String(seq))
 

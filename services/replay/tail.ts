@@ -64,7 +64,7 @@ async function positionOf(log: Log, since: Moment): Promise<LogPosition> {
 async function positionAfter(log: Log, { seq, idPrefix }: { seq: number; idPrefix: string | null }) {
   if (seq === 0) return startOfLog
   if (idPrefix !== null) return { ...startOfLog, seq, id: idPrefix } // it is compared when reading begins
-  const event = await log.at(seq)
+  const event = await log.messageAt(seq)
   if (event) return { ...startOfLog, seq, id: idPrefixOf(event.id) }
   throw new FaafoError('log-replaced', `cannot go on from event ${seq}: it is not in the log`)
 }

@@ -69,7 +69,7 @@ test('racers on one slot agree on who won', () =>
   withLog(async ({ server, log, logger }) => {
     const others = [1, 2].map((n) => openBroker(brokerConfigOf(server.url), `racer ${n}`, logger))
     await Promise.all(others.map(({ ready }) => ready))
-    const racers = [log, ...others.map(createLog)]
+    const racers = [log, ...others.map((each) => createLog(each))]
     for (let round = 0; round < 50; round++) {
       const fractal = v4()
       const outcomes = await Promise.all(racers.map((racer) => racer.append(requested(fractal))))

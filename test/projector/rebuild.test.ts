@@ -113,6 +113,7 @@ test('while requests come and readers read it, another table takes over: nobody 
     assert.equal(await remains(p), [
       'faafo_previous.fractal',
       'faafo_previous.fractal_version',
+      'faafo_previous.held_event',
       'fractal',
       'fractal-previous',
     ])
@@ -207,6 +208,7 @@ test('a table that a migration changed meanwhile is not replaced by one that lac
     assert.equal(await remains(p), [
       'faafo_previous.fractal',
       'faafo_previous.fractal_version',
+      'faafo_previous.held_event',
       'fractal',
       'fractal-previous',
     ])

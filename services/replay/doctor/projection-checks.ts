@@ -128,14 +128,9 @@ export async function checkProjector(patient: Patient): Promise<Examined> {
     : wrong('projector', `${text}, and no projector answers`, 'faafo projector')
 }
 
-/** Seconds by the broker's clock; Infinity where the event cannot be read, which may be what keeps the projector. */
+/** Seconds by the broker's clock since an event came into this log. */
 async function ageOf({ log, brokerClock }: Patient, seq: number): Promise<number> {
-  try {
-    const [event, { least, most }] = await Promise.all([patiently(() => log.at(seq)), brokerClock()])
-    if (!event) return 0
-    return Math.max(0, (Date.now() + (least + most) / 2 - event.recordedAt) / 1000)
-  } catch (error) {
-    if (isFaafoError(error, 'undecodable-event')) return Number.POSITIVE_INFINITY
-    throw error
-  }
+  const [event, { least, most }] = await Promise.all([patiently(() => log.messageAt(seq)), brokerClock()])
+  if (!event) return 0
+  return Math.max(0, (Date.now() + (least + most) / 2 - (event.storedAt ?? event.recordedAt)) / 1000)
 }

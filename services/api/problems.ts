@@ -4,6 +4,8 @@ import { type ErrorCode, FaafoError } from '../../events/errors.ts'
 type Rule = { status: number; title: string; retryAfterS?: number; detail?: string }
 
 const ours = 'something failed on our side; the log of this api says what'
+const unreadable =
+  'an event of this fractal cannot be read: a newer version wrote it, or it is damaged; `faafo replay verify` names it'
 const hidden = (title: string): Rule => ({ status: 500, title, detail: ours })
 
 const rules: Record<ErrorCode, Rule> = {
@@ -24,7 +26,7 @@ const rules: Record<ErrorCode, Rule> = {
   'log-full': { status: 507, title: 'The log is full' },
   'log-replaced': { status: 410, title: 'The log is another one' },
   'log-unsupported': { status: 503, title: 'The broker cannot be used', retryAfterS: 30 },
-  'undecodable-event': { status: 500, title: 'An event cannot be read', detail: 'a newer version wrote this fractal' },
+  'undecodable-event': { status: 500, title: 'An event cannot be read', detail: unreadable },
   'database-unavailable': { status: 503, title: 'The database cannot be reached', retryAfterS: 1 },
   'projection-behind': { status: 503, title: 'The read model is behind', retryAfterS: 1 },
   'fence-lost': hidden('The projection moved'),

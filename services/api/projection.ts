@@ -1,6 +1,8 @@
+import { count } from 'drizzle-orm'
 import { FaafoError, isFaafoError } from '../../events/errors.ts'
+import { heldEvent } from '../platform/schema.ts'
 import type { Api } from './api.ts'
-import { readCheckpoint } from './reading.ts'
+import { query, readCheckpoint } from './reading.ts'
 import type { Ready } from './schemas.ts'
 import { withinTime } from './time-limit.ts'
 
@@ -17,7 +19,7 @@ export async function projectionHealth(api: Api): Promise<Projection> {
   } catch (error) {
     const reason = isFaafoError(error) ? reasonOf(error) : 'it cannot be told'
     if (!isFaafoError(error)) api.logger.error({ err: error }, 'projection lag not known')
-    return { status: 'degraded', reason, seq: null, lag_events: null, lag_seconds: null }
+    return { status: 'degraded', reason, seq: null, lag_events: null, lag_seconds: null, parked: null }
   }
 }
 
@@ -25,15 +27,24 @@ const reasonOf = (error: FaafoError) =>
   error.code === 'database-unavailable' ? 'the database cannot be reached' : 'the log cannot be reached'
 
 async function measure(api: Api): Promise<Projection> {
-  const [row, head] = await Promise.all([readCheckpoint(api.db), api.log.head()])
+  const [row, head, parked] = await Promise.all([readCheckpoint(api.db), api.log.head(), countParked(api)])
   const seq = row?.seq ?? 0
   const lag_events = Math.max(0, head.lastSeq - seq)
   const lag_seconds = lag_events > 0 ? await ageOf(api, seq + 1) : 0
-  const known = { seq, lag_events, lag_seconds }
+  const known = { seq, lag_events, lag_seconds, parked }
   if (row?.halted) return { ...known, status: 'degraded', reason: `the projector halted: ${row.halted}` }
-  if (lag_seconds <= LAG_DEGRADED_S) return { ...known, status: 'ok' }
-  const behind = `${lag_events} events and ${Math.round(lag_seconds)} s`
-  return { ...known, status: 'degraded', reason: `the tables are ${behind} behind the log` }
+  if (lag_seconds > LAG_DEGRADED_S) {
+    const behind = `${lag_events} events and ${Math.round(lag_seconds)} s`
+    return { ...known, status: 'degraded', reason: `the tables are ${behind} behind the log` }
+  }
+  if (parked === 0) return { ...known, status: 'ok' }
+  const some = parked === 1 ? '1 event is' : `${parked} events are`
+  return { ...known, status: 'degraded', reason: `${some} parked: see faafo replay park list --kind event` }
+}
+
+async function countParked({ db }: Api): Promise<number> {
+  const [row] = await query('count what is parked', () => db.select({ n: count(heldEvent.error) }).from(heldEvent))
+  return row?.n ?? 0
 }
 
 /** Seconds since an event came into this log, whether or not it can be read. */

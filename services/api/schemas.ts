@@ -38,7 +38,14 @@ export const fractalObjectSchema = z
     generation: z.int().min(1).meta({ description: '1, and one more with every retry' }),
     attempts: z.int().min(0).meta({ description: 'renders begun in this generation' }),
     error: z
-      .object({ code: z.string(), message: z.string() })
+      .object({
+        code: z.string(),
+        message: z.string(),
+        version: z
+          .string()
+          .optional()
+          .meta({ description: 'of the program in which it happened, where that is known' }),
+      })
       .nullable()
       .meta({ description: 'the last thing that went wrong in this generation' }),
     created_at: time,
@@ -135,6 +142,9 @@ export const projectionSchema = z.object({
   seq: z.int().nullable().meta({ description: 'last event in the tables' }),
   lag_events: z.int().nullable(),
   lag_seconds: z.number().nullable().meta({ description: 'age of the oldest event that is not in the tables' }),
+  parked: z.int().nullable().meta({
+    description: 'events that could not be handled; the fractals that they belong to stay as they were before them',
+  }),
 })
 
 export const readySchema = z

@@ -43,6 +43,7 @@ export async function getMetrics(api: Api, c: Context): Promise<Response> {
   metrics.workers.set(api.live.workers().length)
   metrics.lagEvents.set(projection.lag_events ?? Number.NaN)
   metrics.lagSeconds.set(projection.lag_seconds ?? Number.NaN)
+  metrics.parked.set(projection.parked ?? Number.NaN)
   return c.body(await metrics.registry.metrics(), 200, { 'content-type': metrics.registry.contentType })
 }
 

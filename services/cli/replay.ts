@@ -5,6 +5,7 @@ import { addOutputOption, type OutputOption } from './output.ts'
 import { addDoctor } from './replay-doctor.ts'
 import { addExport } from './replay-export.ts'
 import { addImport } from './replay-import.ts'
+import { addPark } from './replay-park.ts'
 import { addRebuild } from './replay-rebuild.ts'
 import { addTail, momentArgument } from './replay-tail.ts'
 import { addVerify } from './replay-verify.ts'
@@ -26,7 +27,8 @@ Examples:
   $ faafo replay tail
   $ faafo replay doctor
   $ faafo replay verify
-  $ faafo replay rebuild`,
+  $ faafo replay rebuild
+  $ faafo replay park list`,
     )
   const show = replay
     .command('show')
@@ -52,11 +54,12 @@ Examples:
   addRebuild(replay, surroundings)
   addExport(replay, surroundings)
   addImport(replay, surroundings)
+  addPark(replay, surroundings)
 }
 
 type ShowOptions = OutputOption & { asOf?: Moment }
 
-async function showHistory(session: Session, uuid: string, { output, asOf }: ShowOptions): Promise<void> {
+export async function showHistory(session: Session, uuid: string, { output, asOf }: ShowOptions): Promise<void> {
   const { findInstallation, withLog } = await import('./installation.ts')
   const { showHistory: read } = await import('../replay/show.ts')
   const installation = await findInstallation(session.env)

@@ -34,7 +34,7 @@ async function show({ client, signal, print, printJson }: Session, { output }: O
 }
 
 function summaryRows({ version, queue, projection }: Status): string[][] {
-  const { lag_events: events, lag_seconds: seconds, status, reason } = projection
+  const { lag_events: events, lag_seconds: seconds, parked, status, reason } = projection
   const oldest = queue.oldest_waiting
   return [
     ['version', version],
@@ -43,6 +43,7 @@ function summaryRows({ version, queue, projection }: Status): string[][] {
     ['in hand', count(queue.in_hand)],
     ['oldest waiting', oldest ? `${oldest.uuid}, for ${oldest.seconds.toFixed(1)} seconds` : '-'],
     ['lag', events === null ? 'unknown' : `${events} events${seconds ? `, ${seconds.toFixed(1)} seconds` : ''}`],
+    ['parked events', count(parked)],
     ['projection', reason === undefined ? status : `${status}: ${reason}`],
   ]
 }

@@ -1,10 +1,9 @@
 import { decode as decodeOurs, encode, type Position, type ReceivedMessage } from '../../events/codec.ts'
-import { isFaafoError } from '../../events/errors.ts'
 import type { FractalEvent, RecordedEvent } from '../../events/events.ts'
 import { parkedIdOf } from '../../events/parked.ts'
 import { fold, type Task } from '../../events/task.ts'
 import type { Broker } from './broker.ts'
-import { droppedEvents, parkedEvents } from './parked-events.ts'
+import { droppedEvents, isDropped, parkedEvents } from './parked-events.ts'
 import { type AppendOptions, openSlots, type Slots, walk } from './slots.ts'
 
 /**
@@ -52,10 +51,7 @@ export function createLog(broker: Broker, decode: Decode = decodeOurs): Log {
     try {
       return await slots.read(slot)
     } catch (error) {
-      if (!isFaafoError(error, 'undecodable-event')) throw error
-      const { seq, eventId } = error.details
-      const newest = await parked.newest(parkedIdOf({ seq: Number(seq), id: String(eventId) }))
-      if (newest?.type === 'EventDropped') return undefined
+      if (await isDropped(parked, error)) return undefined
       throw error
     }
   }

@@ -1,4 +1,4 @@
-import { FaafoError } from '../../events/errors.ts'
+import { FaafoError, isFaafoError } from '../../events/errors.ts'
 import {
   decideParked,
   foldParked,
@@ -23,6 +23,14 @@ export const parkedEvents = (broker: Broker): ParkedEvents => aggregatesOf(broke
 /** null where nothing was decided about that event. Throws `log-unavailable`. */
 export const loadParked = async (parked: ParkedEvents, event: { seq: number; id: string }): Promise<Parked | null> =>
   foldParked(await parked.history(parkedIdOf(event)))
+
+/** Whether the event that cannot be read, as the error says, counts for nothing. Throws `log-unavailable`. */
+export async function isDropped(parked: ParkedEvents, error: unknown): Promise<boolean> {
+  if (!isFaafoError(error, 'undecodable-event')) return false
+  const { seq, eventId } = error.details
+  const newest = await parked.newest(parkedIdOf({ seq: Number(seq), id: String(eventId ?? '') }))
+  return newest?.type === 'EventDropped'
+}
 
 /** Ids (`parkedIdOf`) of the events that count for nothing. Throws `log-unavailable`. */
 export async function droppedEvents(parked: ParkedEvents): Promise<ReadonlySet<string>> {

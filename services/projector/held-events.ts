@@ -80,6 +80,15 @@ export const readParked = (db: Db): Promise<HeldRow[]> =>
     db.select().from(heldEvent).where(isNotNull(heldEvent.error)).orderBy(asc(heldEvent.seq)),
   )
 
+/** What the served tables hold back at these sequences. */
+export const readHeldAt = (db: Db, seqs: readonly number[]): Promise<HeldRow[]> =>
+  querying('read what is held back', () =>
+    db
+      .select()
+      .from(heldEvent)
+      .where(inArray(heldEvent.seq, [...seqs])),
+  )
+
 /** All events that are held back of these fractals, in the order of the log. */
 export const readHeldOf = (db: Db, { held }: ReadModel, fractals: string[]): Promise<HeldRow[]> =>
   querying('read what is held back', () =>

@@ -64,7 +64,8 @@ const details: { [T in EventType]: (data: EventData[T]) => string } = {
     `entry ${entry}, ends ${started}: ${error.code}: ${error.message}${counted ? '' : ' (not counted)'}`,
   TaskCompleted: ({ size, checksum, started }) =>
     `${size} bytes, SHA-256 ${checksum}, by the start of entry ${started}`,
-  TaskFailed: ({ attempts, error }) => `after ${attempts} attempts: ${error.code}: ${error.message}`,
+  TaskFailed: ({ attempts, error, version }) =>
+    `after ${attempts} attempts: ${error.code}: ${error.message}${version === undefined ? '' : ` (version ${version})`}`,
   TaskCancelled: ({ reason }) => reason,
   TaskDeleted: () => '',
 }

@@ -1,5 +1,5 @@
 import { type AttemptEvent, type AttemptRecord, evolveAttempts, noAttempts } from '../../events/attempts.ts'
-import { FaafoError } from '../../events/errors.ts'
+import { FaafoError, isFaafoError } from '../../events/errors.ts'
 import type { NewEvent, RecordedEvent } from '../../events/events.ts'
 import type { Broker } from '../platform/broker.ts'
 import { identify, VERSION } from '../platform/identity.ts'
@@ -63,7 +63,27 @@ export function attemptLog(parts: {
     seenOn.set(request, now)
   }
 
-  function append(event: NewEvent, request: Request): Promise<Appended> {
+  /** A slot is filled once, whether or not this program can read by what. */
+  async function look(slot: string): Promise<RecordedEvent | 'unreadable' | null> {
+    try {
+      return await log.read(slot)
+    } catch (error) {
+      if (isFaafoError(error, 'undecodable-event')) return 'unreadable'
+      throw error
+    }
+  }
+
+  /** Lost, too, to an event that this program cannot read. */
+  async function append(event: NewEvent, request: Request): Promise<Pick<Appended, 'won'>> {
+    try {
+      return await appendReadable(event, request)
+    } catch (error) {
+      if (isFaafoError(error, 'undecodable-event')) return { won: false }
+      throw error
+    }
+  }
+
+  function appendReadable(event: NewEvent, request: Request): Promise<Appended> {
     const identified = identify(event, source, {
       correlationid: request.correlationid ?? request.id,
       causationid: request.id,
@@ -79,19 +99,22 @@ export function attemptLog(parts: {
 
   return {
     async isClosed({ fractal, data }) {
-      const outcome = log.read(names.outcome(fractal, data.generation))
+      const outcome = look(names.outcome(fractal, data.generation))
       // An unfinished first generation is never removed without an outcome: who deletes it cancels it first.
       if (data.generation === 1) return (await outcome) !== null
-      const [concluded, removed] = await Promise.all([outcome, log.read(names.removed(fractal))])
+      const [concluded, removed] = await Promise.all([outcome, look(names.removed(fractal))])
       return concluded !== null || removed !== null
     },
 
     async read({ fractal, data }) {
       let record = noAttempts
       for (;;) {
-        const event = await log.read(names.attempt(fractal, data.generation, record.entry + 1))
+        const entry = record.entry + 1
+        const event = await look(names.attempt(fractal, data.generation, entry))
         if (!event) return record
-        record = evolveAttempts(record, event as AttemptEvent)
+        // Of what cannot be read the worst is assumed: a start whose end nobody recorded.
+        if (event === 'unreadable') record = { ...record, entry, unended: [...record.unended, entry] }
+        else record = evolveAttempts(record, event as AttemptEvent)
       }
     },
 

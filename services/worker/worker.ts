@@ -8,6 +8,7 @@ import { VERSION } from '../platform/identity.ts'
 import { openImports } from '../platform/imports.ts'
 import type { Log } from '../platform/log.ts'
 import type { Logger } from '../platform/logger.ts'
+import { isDropped, parkedEvents } from '../platform/parked-events.ts'
 import { announce, PRESENCE_MS, type WorkerPresence } from '../platform/presence.ts'
 import { ACK_WAIT_MS } from '../platform/queue-consumer.ts'
 import { answerRollCall } from '../platform/roll-call.ts'
@@ -26,7 +27,7 @@ const WORKING_MS = Math.floor(ACK_WAIT_MS / 3)
 /** How long renders in hand may go on once the worker is to stop. */
 const GRACE_MS = 3_000
 const ASK_AGAIN_MS = 250
-/** A message that this version cannot read waits so long for a newer worker. */
+/** So long it then waits. */
 const UNREADABLE_MS = 30_000
 
 /** A request that repeats one which the log lost waits so long for us to give that up. */
@@ -62,6 +63,7 @@ export async function runWorker(parts: WorkerParts, stop: AbortSignal): Promise<
     logger,
     signal: handBack.signal,
   })
+  const parked = parkedEvents(broker)
   const attempts = attemptLog({ log, broker, worker: name, trouble, signal: handBack.signal })
   const settleImported = importedTasks({ attempts, imports: openImports(broker), logger })
   const taskParts = {
@@ -91,15 +93,20 @@ export async function runWorker(parts: WorkerParts, stop: AbortSignal): Promise<
     else delivery.nak(settlement.delayMs)
   }
 
+  /** A message that this version cannot read: it waits for a newer worker, unless it was dropped. */
+  async function putAside(delivery: Delivery, error: unknown): Promise<void> {
+    const dropped = await isDropped(parked, error).catch(() => false)
+    if (!dropped) logger.error({ err: error }, 'task cannot be read')
+    settle(delivery, dropped ? { type: 'ack' } : { type: 'nak', delayMs: UNREADABLE_MS })
+  }
+
   /** Resolves once the task is in hand, or not ours any more. */
   async function take(delivery: Delivery): Promise<void> {
     let request: RecordedEvent
     try {
       request = delivery.event()
     } catch (error) {
-      logger.error({ err: error }, 'task cannot be read')
-      settle(delivery, { type: 'nak', delayMs: UNREADABLE_MS })
-      return
+      return putAside(delivery, error)
     }
     if (request.type !== 'TaskRequested') {
       // The log lost its end, and another event has the place of a request that was delivered before.

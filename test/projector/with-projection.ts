@@ -5,7 +5,7 @@ import { openBroker } from '../../services/platform/broker.ts'
 import { readCheckpoint } from '../../services/platform/checkpoint.ts'
 import { openDatabase } from '../../services/platform/database.ts'
 import { identify } from '../../services/platform/identity.ts'
-import { createLog } from '../../services/platform/log.ts'
+import { createLog, type Log } from '../../services/platform/log.ts'
 import type { CheckpointRow } from '../../services/platform/schema.ts'
 import type { ProjectorParts } from '../../services/projector/fold-log.ts'
 import { runProjector } from '../../services/projector/projector.ts'
@@ -24,7 +24,7 @@ export type Projection = {
   /** The test's own connections. */
   parts: ProjectorParts
   /** A projector in this process, with connections of its own. */
-  start(options?: { mostSilenceMs?: number }): RunningProjector
+  start(options?: StartOptions): RunningProjector
   append(...events: NewEvent[]): Promise<void>
   /** Waits until the test's own connection is back after the broker was away. */
   reconnected(): Promise<void>
@@ -34,6 +34,8 @@ export type Projection = {
   /** Throws where the table is not the fold of the log. */
   equalsLog(): Promise<{ seq: number; fractals: number }>
 }
+
+type StartOptions = { mostSilenceMs?: number; decode?: Log['decode'] }
 
 export type RunningProjector = {
   /** Whether it logged that, for that reason. */
@@ -99,14 +101,14 @@ export const withProjection = (withDatabase: WithDatabase, use: (projection: Pro
 
 function startProjector(
   { natsUrl, databaseUrl }: { natsUrl: string; databaseUrl: string },
-  options: { mostSilenceMs?: number } = {},
+  { decode, ...options }: StartOptions = {},
 ): RunningProjector {
   const lines: { msg: string; reason?: string }[] = []
   const logger = pino({ level: 'debug' }, { write: (line: string) => void lines.push(JSON.parse(line)) })
   const broker = openBroker(brokerConfigOf(natsUrl), 'projector', logger)
   const database = openDatabase(databaseUrl, { max: 2, name: 'projector', ...options })
   const stop = new AbortController()
-  const running = runProjector({ db: database.db, broker, log: createLog(broker), logger }, stop.signal)
+  const running = runProjector({ db: database.db, broker, log: createLog(broker, decode), logger }, stop.signal)
   return {
     said: (message, reason) => lines.some((line) => line.msg === message && (reason?.test(line.reason ?? '') ?? true)),
     async stop() {

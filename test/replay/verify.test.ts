@@ -1,14 +1,9 @@
 import { rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { eq } from 'drizzle-orm'
-import { connect, headers } from 'nats'
 import { v4 } from 'uuid'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { encode } from '../../events/codec.ts'
-import type { FractalEvent, NewEvent } from '../../events/events.ts'
-import { namesIn } from '../../events/subjects.ts'
-import { identify } from '../../services/platform/identity.ts'
 import { checkpoint, fractal } from '../../services/platform/schema.ts'
 import { rebuild } from '../../services/projector/rebuild.ts'
 import type { Finding } from '../../services/replay/findings.ts'
@@ -20,6 +15,7 @@ import { withPostgres } from '../support/database.ts'
 import { params } from '../support/legal-history.ts'
 import { appendLegalHistories } from '../support/legal-log.ts'
 import { withTempDir } from '../support/temp.ts'
+import { writeRaw } from '../support/write-raw.ts'
 
 const signal = new AbortController().signal
 
@@ -64,17 +60,6 @@ async function completeOne(p: Projection, pool: RenderPool, images: ReturnType<t
 }
 
 const brief = ({ findings }: { findings: Finding[] }) => findings.map(({ kind, uuid }) => [kind, uuid])
-
-/** Into the log past all rules, as no program of ours would. */
-async function write(p: Projection, event: NewEvent, attributes: Record<string, string> = {}): Promise<void> {
-  const nc = await connect({ servers: p.server.url })
-  const identified = identify(event, '/test') as FractalEvent
-  const message = encode(identified)
-  const head = headers()
-  for (const [name, value] of Object.entries({ ...message.headers, ...attributes })) head.set(name, value)
-  await nc.jetstream().publish(namesIn('').slot(event), message.body, { headers: head })
-  await nc.close()
-}
 
 test('where all is well nothing is found, also while events keep coming', () =>
   withPlace(async (p) => {
@@ -207,8 +192,8 @@ test('an event that cannot be there is named', () =>
     p.start()
     const uuid = await p.complete()
     const stranger = v4()
-    await write(p, { type: 'TaskCancelled', fractal: stranger, data: { generation: 1, reason: 'none' } })
-    await write(p, { ...requested(uuid), data: { ...requested(uuid).data, generation: 3 } })
+    await writeRaw(p.server.url, { type: 'TaskCancelled', fractal: stranger, data: { generation: 1, reason: 'none' } })
+    await writeRaw(p.server.url, { ...requested(uuid), data: { ...requested(uuid).data, generation: 3 } })
     const { findings } = await p.verify()
     assert.equal(
       findings.map(({ kind, uuid, cursor, problem }) => [kind, uuid, cursor?.split('-')[0], problem]),
@@ -225,7 +210,7 @@ for (const [what, attributes, problem] of [
 ] as const) {
   test(`an event ${what} is named`, () =>
     withPlace(async (p) => {
-      await write(p, requested(), attributes)
+      await writeRaw(p.server.url, requested(), attributes)
       const [finding, ...others] = (await p.verify()).findings
       assert.equal([finding?.kind, finding?.cursor?.split('-')[0], others], ['event-unreadable', '1', []])
       assert.match(finding?.problem ?? '', problem)

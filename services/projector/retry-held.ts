@@ -20,7 +20,7 @@ export type Retried = { fractal: string; applied: number; stuck: Parked | null }
 
 type Try = {
   fractal: string
-  /** Events that can be applied, in the order of the log; null: it was dropped. */
+  /** Events that can be applied, in the order of the log; null: it was dropped, wherever it stands. */
   steps: { row: HeldRow; event: RecordedEvent | null }[]
   stuck: { row: HeldRow; error: FaafoError } | null
 }
@@ -61,22 +61,24 @@ export async function retryHeld(
   return Promise.all(
     tries.map(async ({ fractal, steps, stuck }) => ({
       fractal,
-      applied: steps.length,
+      applied: steps.filter(({ event }) => event !== null).length,
       stuck: stuck && (await noteFailure(stuck)),
     })),
   )
 
   async function readHeld(fractal: string, held: HeldRow[]): Promise<Try> {
-    const steps: Try['steps'] = []
+    const found: Try = { fractal, steps: [], stuck: null }
     for (const row of held) {
+      const isDropped = dropped.has(row.cursor)
+      if (found.stuck && !isDropped) continue
       try {
-        steps.push({ row, event: dropped.has(row.cursor) ? null : await eventOf(row) })
+        found.steps.push({ row, event: isDropped ? null : await eventOf(row) })
       } catch (error) {
         if (!isFaafoError(error, 'undecodable-event')) throw error
-        return { fractal, steps, stuck: { row, error } }
+        found.stuck = { row, error }
       }
     }
-    return { fractal, steps, stuck: null }
+    return found
   }
 
   async function eventOf({ seq, time }: HeldRow): Promise<RecordedEvent> {

@@ -30,11 +30,14 @@ const signal = new AbortController().signal
 /** The same parts, as a program that is a version ahead has them. */
 const newer = ({ parts }: Projection) => ({ ...parts, log: createLog(parts.broker, decodeAsNewer) })
 
-const tablesOf = async ({ parts: { db } }: Projection) => ({
-  rows: await db.select().from(fractal).orderBy(asc(fractal.uuid)),
-  versions: await db.select().from(fractalVersion).orderBy(asc(fractalVersion.firstSeq), asc(fractalVersion.lastSeq)),
-  held: await db.select().from(heldEvent).orderBy(asc(heldEvent.seq)),
-})
+const tablesOf = async ({ parts: { db } }: Projection) => {
+  const tables = {
+    rows: await db.select().from(fractal).orderBy(asc(fractal.uuid)),
+    versions: await db.select().from(fractalVersion).orderBy(asc(fractalVersion.firstSeq), asc(fractalVersion.lastSeq)),
+    held: await db.select().from(heldEvent).orderBy(asc(heldEvent.seq)),
+  }
+  return JSON.parse(JSON.stringify(tables)) as typeof tables
+}
 
 const heldOf = async ({ parts: { db } }: Projection) =>
   (await db.select().from(heldEvent).orderBy(asc(heldEvent.seq))).map(({ seq, error }) => [seq, error !== null])

@@ -72,15 +72,25 @@ export const unreadable = (cursor: string, problem: string): Finding => ({
   remedy: `faafo replay park event ${cursor}`,
 })
 
-/** An event that is parked; `canBeRead`: by this program. */
-export const stillParked = (cursor: string, error: string, canBeRead: boolean): Finding => ({
+/** An event that is parked; without an error: this program can read it. */
+export const stillParked = (cursor: string, error?: string): Finding => ({
   kind: 'event-parked',
   uuid: null,
   cursor,
-  problem: canBeRead
-    ? 'it is parked, although this program can read it: its fractal is held back'
-    : `it is parked, its fractal is held back: ${error}; with a newer version of this program it may be retried, or dropped with faafo replay park drop ${cursor}`,
+  problem:
+    error === undefined
+      ? 'it is parked and its fractal held back, although this version can read it'
+      : `it is parked and its fractal held back: ${error}; a newer version may apply it, or faafo replay park drop ${cursor} gives it up`,
   remedy: `faafo replay park retry ${cursor}`,
+})
+
+/** An event that this program cannot handle, and the served tables have all the same. */
+export const appliedElsewhere = (cursor: string, error: string): Finding => ({
+  kind: 'unverified',
+  uuid: null,
+  cursor,
+  problem: `${error}; a newer version applied it to the table, so that its fractal cannot be compared here`,
+  remedy: 'verify with that version of the program',
 })
 
 export const cursorText = (seq: number, id: string | null) => (id ? cursorOf({ seq, id }) : String(seq))

@@ -3,19 +3,15 @@ import { cursorOf } from '../../events/cursor.ts'
 import { FaafoError, isFaafoError, messageOf } from '../../events/errors.ts'
 import type { RecordedEvent } from '../../events/events.ts'
 import { objectionTo } from '../../events/legality.ts'
-import { type Parked, parkedIdOf } from '../../events/parked.ts'
 import type { Task } from '../../events/task.ts'
 import { type Db, querying } from '../platform/database.ts'
 import { fractalOf } from '../platform/fractal-row.ts'
 import { verifyPosition } from '../platform/log-reader.ts'
 import { migrateDatabase } from '../platform/migrate.ts'
-import { loadParked, parkedDataOf, parkedEvents } from '../platform/parked-events.ts'
 import { liveModel } from '../platform/read-model.ts'
 import { checkpoint, type FractalRow, fractal } from '../platform/schema.ts'
-import type { StoredMessage } from '../platform/slots.ts'
 import { positionOf } from '../projector/checkpoint.ts'
 import type { ProjectorParts } from '../projector/fold-log.ts'
-import { readParked } from '../projector/held-events.ts'
 import { compareTable } from '../projector/rebuild.ts'
 import type { ImageStore } from '../storage/image-store.ts'
 import type { Renderer } from '../worker/rendering.ts'
@@ -28,10 +24,9 @@ import {
   more,
   pictureFinding,
   REBUILD,
-  stillParked,
-  unreadable,
   unsound,
 } from './findings.ts'
+import { passUnhandled } from './unhandled.ts'
 
 export type Verified = {
   /** Sequence up to which the log was read. */
@@ -117,15 +112,7 @@ export async function verify(
   }
 
   async function verifyTable(): Promise<{ seq: number; fractals: number }> {
-    const unhandled = new Map<string, Finding>()
-    async function decisionOn(message: StoredMessage, error: FaafoError): Promise<Parked> {
-      const decided = await loadParked(parkedEvents(broker), message)
-      const id = parkedIdOf(message)
-      if (!decided) unhandled.set(id, unreadable(id, error.message))
-      else if (decided.status === 'parked') unhandled.set(id, stillParked(id, error.message, false))
-      const asIfParked = { status: 'parked', id, tries: 1, since: message.recordedAt, version: 0 } as const
-      return decided ?? { ...asIfParked, ...parkedDataOf(message, broker.names, error.message) }
-    }
+    const unhandled = passUnhandled(parts)
     const objections = new Map<number, { before: Task; event: RecordedEvent; reason: string }>()
     const observe = (before: Task, event: RecordedEvent) => {
       const reason = objectionTo(before, event)
@@ -135,14 +122,14 @@ export async function verify(
       const { seq, fractals, differing, differences } = await compareTable(parts, {
         signal,
         observe,
-        decisionOn,
+        decisionOn: unhandled.decisionOn,
         onProgress: ({ seq, lastSeq }) => onProgress({ step: 'log', done: seq, total: lastSeq }),
       })
-      for (const { cursor } of await readParked(db)) {
-        if (!unhandled.has(cursor)) unhandled.set(cursor, stillParked(cursor, '', true))
+      for (const finding of await unhandled.findings()) tell(finding)
+      const excused = await unhandled.excused()
+      for (const { before, event, reason } of objections.values()) {
+        if (!excused.has(event.fractal)) await tellObjection(before, event, reason)
       }
-      for (const finding of unhandled.values()) tell(finding)
-      for (const { before, event, reason } of objections.values()) await tellObjection(before, event, reason)
       for (const difference of differences) tell(findingOf(difference))
       if (differing > differences.length) tell(more(differing - differences.length))
       return { seq, fractals }

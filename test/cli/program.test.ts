@@ -240,7 +240,7 @@ test('status shows queue, lag and workers', () => {
       { name: 'worker-1', host: 'h1', version: '0.1.0', threads: 4, tasks: [uuid, other], state: 'working' },
       { name: 'worker-2', host: 'h2', version: '0.1.0', threads: 2, tasks: [], state: 'blocked', reason: 'disk full' },
     ],
-    projection: { status: 'ok', seq: 10, lag_events: 3, lag_seconds: 0.2 },
+    projection: { status: 'ok', seq: 10, lag_events: 3, lag_seconds: 0.2, parked: 1 },
   }
   return withScriptedApi(
     () => json(status),
@@ -249,6 +249,7 @@ test('status shows queue, lag and workers', () => {
       assert.is(code, 0)
       assert.match(stdout, /\| queue depth +\| 7 /)
       assert.match(stdout, /\| lag +\| 3 events, 0\.2 seconds /)
+      assert.match(stdout, /\| parked events +\| 1 /)
       assert.match(stdout, /\| worker-1 \| h1 +\| 0\.1\.0 +\| 4 +\| working +\| [0-9a-f-]{36} and 1 more \|/)
       assert.match(stdout, /\| worker-2 .* blocked: disk full \| - /)
       assert.equal(JSON.parse((await runHere(['status', '--output', 'json'], endpoint)).stdout), status)

@@ -58,7 +58,7 @@ export function createLog(broker: Broker, decode: Decode = decodeOurs): Log {
 
   /** Requests first: once generation g + 1 is seen, the outcome of g is there for the reads after it. */
   async function history(uuid: string): Promise<RecordedEvent[]> {
-    dropped ??= droppedEvents(parked)
+    dropped ??= droppedEvents(broker)
     const ignored = await dropped.catch((error) => {
       dropped = undefined
       throw error

@@ -33,11 +33,24 @@ export async function isDropped(parked: ParkedEvents, error: unknown): Promise<b
 }
 
 /** Ids (`parkedIdOf`) of the events that count for nothing. Throws `log-unavailable`. */
-export async function droppedEvents(parked: ParkedEvents): Promise<ReadonlySet<string>> {
-  const changed = [...(await parked.versions())].filter(([, version]) => version > 1)
-  const newest = await Promise.all(changed.map(([id, version]) => parked.read(id, version)))
-  return new Set(newest.flatMap((event) => (event?.type === 'EventDropped' ? [event.aggregate] : [])))
+export async function droppedEvents(broker: Broker): Promise<ReadonlySet<string>> {
+  const parked = parkedEvents(broker)
+  const known = typesOf.get(broker) ?? new Map<string, string>()
+  typesOf.set(broker, known)
+  const dropped = await Promise.all(
+    [...(await parked.versions())].map(async ([id, version]) => {
+      if (version === 1) return [] // it is parked first
+      const slot = `${id}.${version}`
+      const type = known.get(slot) ?? (await parked.read(id, version))?.type
+      if (type) known.set(slot, type)
+      return type === 'EventDropped' ? [id] : []
+    }),
+  )
+  return new Set(dropped.flat())
 }
+
+/** Of the newest versions that were read: what stands in a slot does not change. */
+const typesOf = new WeakMap<Broker, Map<string, string>>()
 
 /** An event that this program could not handle, as it is parked: what it is about is told by its own headers, else by its slot. */
 export const parkedDataOf = (message: StoredMessage, names: Names, error: string): ParkedData => ({

@@ -15,7 +15,7 @@ import { pause } from '../platform/shutdown.ts'
 import type { StoredMessage } from '../platform/slots.ts'
 import { applyBatch, type Copy, goPast } from './apply-batch.ts'
 import { openCheckpoint, positionOf, writeHalted } from './checkpoint.ts'
-import { readHeldBack, rowOfParked } from './held-events.ts'
+import { plainId, readHeldBack, rowOfParked } from './held-events.ts'
 import type { Observer } from './project.ts'
 
 export type ProjectorParts = { db: Db; broker: Broker; log: Log; logger: Logger }
@@ -73,12 +73,12 @@ async function wentPast(
   const parked = message && (await decisionOn(message, error))
   if (!parked) return false
   const row = await openRow(db, options.copy)
-  const { seq, id, storedAt, recordedAt } = message
+  const { seq, storedAt, recordedAt } = message
   if (row.seq !== seq - 1)
     throw new FaafoError('fence-lost', `cannot go past event ${seq}: the checkpoint is not there`)
   const copy = options.copy ?? { model: liveModel, epoch: row.epoch }
   const from = { ...positionOf(row), streamCreated: (await log.head()).created }
-  const next = { ...positionAfter(from, message), id: id === '' ? null : id }
+  const next = { ...positionAfter(from, message), id: plainId(message) }
   const time = storedAt === undefined ? next.time : recordedAt
   await goPast(db, copy, from, next, parked.status === 'dropped' ? null : rowOfParked(message, parked, time))
   return true
@@ -108,7 +108,7 @@ async function foldOn(
     if (await isDone(position)) return
   }
   if (position.seq >= until) return
-  const [heldBack, dropped] = await Promise.all([readHeldBack(db, copy.model), droppedEvents(parkedEvents(broker))])
+  const [heldBack, dropped] = await Promise.all([readHeldBack(db, copy.model), droppedEvents(broker)])
   const step = { observe, exceptions: { heldBack, dropped } }
   const stop = new AbortController()
   const batches = readLog(

@@ -41,6 +41,10 @@ const waiting = (event: RecordedEvent): HeldRow => ({
   since: null,
 })
 
+/** The id of an event as a checkpoint can hold it; null for one that is none of ours. */
+export const plainId = ({ seq, id }: StoredMessage): string | null =>
+  parkedIdOf({ seq, id }) !== String(seq) && textOf(id) === id ? id : null
+
 /** The row of an event that could not be handled. `time`: its time as the fold has it. */
 export const rowOfParked = ({ seq }: StoredMessage, parked: Parked, time: number): HeldRow => ({
   ...{ seq, time, cursor: parked.id },

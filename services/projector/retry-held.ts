@@ -47,7 +47,7 @@ export async function retryHeld(
   }
   await verifyPosition(log, positionOf(row))
   const parked = parkedEvents(broker)
-  const dropped = await droppedEvents(parked)
+  const dropped = await droppedEvents(broker)
   const rows = await readHeldOf(db, liveModel, fractals)
   const tries = await Promise.all(
     fractals.map((fractal) =>

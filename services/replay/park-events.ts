@@ -2,13 +2,13 @@ import { hostname } from 'node:os'
 import { type Cursor, idPrefixOf } from '../../events/cursor.ts'
 import { FaafoError, isFaafoError } from '../../events/errors.ts'
 import { type Parked, parkedIdOf } from '../../events/parked.ts'
+import { readCheckpoint } from '../platform/checkpoint.ts'
 import { migrateDatabase } from '../platform/migrate.ts'
 import { decideOn, loadParked, parkedDataOf, parkedEvents } from '../platform/parked-events.ts'
 import type { HeldRow } from '../platform/schema.ts'
 import { pause } from '../platform/shutdown.ts'
 import type { StoredMessage } from '../platform/slots.ts'
 import { ensureStreams } from '../platform/streams.ts'
-import { readCheckpoint } from '../projector/checkpoint.ts'
 import type { ProjectorParts } from '../projector/fold-log.ts'
 import { readHeldAt, readParked } from '../projector/held-events.ts'
 import { type Retried, retryHeld } from '../projector/retry-held.ts'
@@ -41,7 +41,7 @@ export async function parkEvent(
   const id = parkedIdOf(message)
   const data = parkedDataOf(message, broker.names, await faultOf(parts, message))
   if (dryRun) return { ...data, id, status: 'parked', tries: 1, since: Date.now(), version: 1 }
-  await ensureStreams(broker.nc(), broker.names, undefined) // an installation from before knows no such kind
+  await ensureStreams(await broker.nc().jetstreamManager({ checkAPI: false }), broker.names, undefined) // an installation from before knows no such kind
   return decideOn(parked, { type: 'park', id, data }, source())
 }
 

@@ -26,7 +26,7 @@ export function passUnhandled({ db, broker }: ProjectorParts): {
       return decided ?? { ...asIfParked, ...parkedDataOf(message, broker.names, error) }
     },
     async excused() {
-      const dropped = [...(await droppedEvents(parked))]
+      const dropped = [...(await droppedEvents(broker))]
       const records = await Promise.all(dropped.map((id) => parked.history(id)))
       return new Set(records.flatMap((history) => foldParked(history)?.fractal ?? []))
     },

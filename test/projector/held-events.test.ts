@@ -8,7 +8,7 @@ import { isFaafoError } from '../../events/errors.ts'
 import type { NewEvent, RecordedEvent } from '../../events/events.ts'
 import { parkedIdOf } from '../../events/parked.ts'
 import { createLog } from '../../services/platform/log.ts'
-import { loadParked, parkedEvents } from '../../services/platform/parked-events.ts'
+import { decideOn, loadParked, parkedEvents } from '../../services/platform/parked-events.ts'
 import { liveModel } from '../../services/platform/read-model.ts'
 import { fractal, fractalVersion, heldEvent } from '../../services/platform/schema.ts'
 import { applyBatch } from '../../services/projector/apply-batch.ts'
@@ -130,8 +130,17 @@ for (const [name, withDatabase] of [
       assert.ok(projector.said('projecting again'))
       assert.is((await p.checkpoint()).halted, null)
       const rows = await p.parts.db.select({ uuid: fractal.uuid, status: fractal.status }).from(fractal)
-      assert.equal(new Map(rows.map(({ uuid, status }) => [uuid, status])), new Map([[held, 'requested'], [other, 'completed']])) // biome-ignore format: a table
-      assert.equal(await heldOf(p), [[3, true], [4, false]]) // biome-ignore format: a table
+      assert.equal(
+        new Map(rows.map(({ uuid, status }) => [uuid, status])),
+        new Map([
+          [held, 'requested'],
+          [other, 'completed'],
+        ]),
+      )
+      assert.equal(await heldOf(p), [
+        [3, true],
+        [4, false],
+      ])
 
       await projector.stop()
       p.start({ decode: decodeAsNewer })
@@ -190,6 +199,50 @@ test('what waited and cannot be stored once its turn comes is parked in turn, an
     assert.is((await compareTable(newer(p), { signal })).differing, 0)
   }))
 
+test('a message that is nothing of ours can be parked; a projector goes on past it, and so does the next one', () =>
+  withTables(async (p) => {
+    const uuid = v4()
+    await p.append(requested(uuid))
+    await writeRaw(p.server.url, cancelled(uuid), {
+      'ce-id': 'x.y z',
+      'ce-type': 'a\0b',
+      'ce-subject': '',
+      'ce-time': '',
+    })
+    await p.append(requested())
+    const parked = await park(p, '2')
+    assert.equal([parked.id, parked.fractal], ['2', uuid])
+    const projector = p.start()
+    await p.caughtUp()
+    await projector.stop()
+    assert.equal(await heldOf(p), [[2, true]])
+    const { eventId, seq } = await p.checkpoint()
+    assert.ok(seq === 3 && eventId !== null)
+    await dropEvent(p.parts, parseCursor('2'))
+    assert.equal(await heldOf(p), [])
+    assert.is((await compareTable(p.parts, { signal })).differing, 0)
+  }))
+
+test('a drop whose command died before the tables were brought on is finished by the next projector', () =>
+  withTables(async (p) => {
+    const uuid = v4()
+    await p.append(requested(uuid))
+    const id = await writeNewer(p, cancelled(uuid))
+    await p.append({ type: 'TaskDeleted', fractal: uuid, data: {} })
+    await park(p, id)
+    const before = p.start()
+    await p.caughtUp()
+    await before.stop()
+    await decideOn(parkedEvents(p.parts.broker), { type: 'drop', id }, '/test')
+    assert.equal(await heldOf(p), [
+      [2, true],
+      [3, false],
+    ])
+    p.start()
+    await until(async () => (await heldOf(p)).length === 0, { what: 'it is finished' })
+    assert.equal(await p.parts.db.select().from(fractal), [])
+  }))
+
 test('a batch that was begun before a fractal was let go is not written after it', () =>
   withTables(async (p) => {
     const uuid = v4()
@@ -223,7 +276,10 @@ test('several retry at the same time while events keep coming: each event is app
         const fractal = uuids[i % uuids.length] ?? ''
         const generation = 2 + Math.floor(i / uuids.length)
         const data = { ...requested().data, generation, cause: 'retry' as const }
-        await p.append({ type: 'TaskRequested', fractal, data }, { ...cancelled(fractal), data: { generation, reason: '' } } as NewEvent) // biome-ignore format: one step
+        await p.append({ type: 'TaskRequested', fractal, data }, {
+          ...cancelled(fractal),
+          data: { generation, reason: '' },
+        } as NewEvent)
       }
     })()
     const retrying = Array.from({ length: 3 }, async () => {

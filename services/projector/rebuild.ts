@@ -1,4 +1,5 @@
 import { FaafoError, isFaafoError } from '../../events/errors.ts'
+import { parkedIdOf } from '../../events/parked.ts'
 import { readCheckpoint } from '../platform/checkpoint.ts'
 import type { Log } from '../platform/log.ts'
 import { type LogPosition, startOfLog, verifyPosition } from '../platform/log-reader.ts'
@@ -105,12 +106,20 @@ async function withCopy<T>(
   try {
     return await use(copy, positionOf(row), row.version)
   } catch (error) {
+    if (isFaafoError(error, 'undecodable-event')) throw withWayOut(error)
     if (!isFaafoError(error, 'fence-lost')) throw error
     const reason = `another one was begun meanwhile, or the table was changed (${error.message})`
     throw new FaafoError('fence-lost', `cannot finish: ${reason}`, { cause: error })
   } finally {
     await dropCopy(db, copy).catch(() => {}) // the next one in its place does so as well
   }
+}
+
+function withWayOut(error: FaafoError): FaafoError {
+  const { code, message, details } = error
+  const cursor = parkedIdOf({ seq: Number(details.seq), id: String(details.eventId ?? '') })
+  const wayOut = `faafo replay park event ${cursor} has its fractal held back, and everything else go on`
+  return new FaafoError(code, `${message}; ${wayOut}`, { cause: error, details })
 }
 
 /** To the end that the log has now. */

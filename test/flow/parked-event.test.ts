@@ -71,6 +71,8 @@ for (const [name, withDatabase] of [
         )
         await until(() => projector.said('projector halted'), { what: 'it halts' })
 
+        const rebuilt = await p.run('replay rebuild')
+        assert.equal([rebuilt.code, rebuilt.stderr.includes(`faafo replay park event ${id} has`)], [1, true])
         const [found, ...others] = await p.findings()
         assert.equal([found?.kind, found?.cursor, others], ['event-unreadable', id, []])
         assert.is(found?.remedy, `faafo replay park event ${id}`)

@@ -1,6 +1,6 @@
 import { foldParked, parkedIdOf } from '../../events/parked.ts'
+import { readCheckpoint } from '../platform/checkpoint.ts'
 import { droppedEvents, loadParked, parkedDataOf, parkedEvents } from '../platform/parked-events.ts'
-import { readCheckpoint } from '../projector/checkpoint.ts'
 import type { DecisionOn, ProjectorParts } from '../projector/fold-log.ts'
 import { readParked } from '../projector/held-events.ts'
 import { appliedElsewhere, type Finding, stillParked, unreadable } from './findings.ts'

@@ -85,7 +85,7 @@ function clinicOf(p: Projection, imagesDir: string, ends: Set<() => Promise<void
       return last[0] as Diagnosis
     },
     carryOut({ remedy }) {
-      const command = /faafo (replay [a-z -]+|migrate)$/.exec(remedy ?? '')?.[1]
+      const command = /faafo (replay [a-z0-9 -]+|migrate)$/.exec(remedy ?? '')?.[1]
       if (command === undefined) throw new Error(`no command: ${remedy}`)
       return runHere(command.split(' '), '', env)
     },

@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { checkpoint } from '../../services/platform/schema.ts'
+import type { Diagnosis } from '../../services/replay/doctor/diagnosis.ts'
 import { putOlderLogBack } from '../projector/log-replaced.ts'
 import { generateLog } from '../support/generated-log.ts'
 import { until } from '../support/until.ts'
@@ -96,16 +97,21 @@ test('a projector that halted, one that stands, and none', () =>
     await p.healthy()
   }))
 
-test('an event that cannot be read halts the projector, which is told', () =>
+test('an event that cannot be read halts the projector, which is told, as is that it is parked', () =>
   withClinic(async (p) => {
     p.start()
     await p.request()
     await p.caughtUp()
     await p.parts.broker.nc().jetstream().publish(p.parts.broker.names.removed('x'), 'not an event')
     await until(async () => (await p.checkpoint()).halted !== null, { what: 'it halts' })
-    const finding = (await p.ailing()).find(({ check }) => check === 'projector')
-    assert.match(finding?.found ?? '', /^it halted: cannot read event 2/)
-    assert.match(finding?.remedy ?? '', /newer version/)
+    const halted = (await p.ailing()).find(({ check }) => check === 'projector') as Diagnosis
+    assert.match(halted.found, /^it halted: cannot read event 2/)
+    assert.is(halted.remedy, 'faafo replay park event 2')
+    await p.carryOut(halted)
+    const parked = await p.finding('parked')
+    assert.is(parked.found, 'event 2 is parked, and its fractal is held back as it was')
+    await p.carryOut({ ...parked, remedy: 'faafo replay park drop 2' })
+    await p.healthy()
   }))
 
 test.run()

@@ -3,7 +3,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { parkedIdOf } from '../../events/parked.ts'
 import { decideOn, parkedDataOf, parkedEvents } from '../../services/platform/parked-events.ts'
-import { readQueueDepth } from '../../services/platform/queue.ts'
+import { readQueue } from '../../services/platform/queue-consumer.ts'
 import { requested } from '../projector/with-projection.ts'
 import { NEWER } from '../support/newer-program.ts'
 import { until } from '../support/until.ts'
@@ -25,8 +25,8 @@ test('a task with an attempt that cannot be read is rendered alone; one whose ou
     assert.is(second?.type === 'TaskStarted' && second.data.isolated, true)
     await until(
       async () => {
-        const depth = await readQueueDepth(at.connection)
-        return depth?.waiting === 0 && depth.inHand === 0
+        const queue = await readQueue(at.connection)
+        return queue?.waiting === 0 && queue.inHand === 0
       },
       { what: 'both are done' },
     )
@@ -46,8 +46,11 @@ test('a request that cannot be read waits for a newer worker and blocks nobody; 
     at.runWorker()
     const good = await at.request({})
     assert.is((await at.outcome(good)).type, 'TaskCompleted')
-    const depth = async () => JSON.stringify(await readQueueDepth(at.connection))
-    await until(async () => (await depth()) === '{"waiting":0,"inHand":1}', {
+    const depth = async () => {
+      const queue = await readQueue(at.connection)
+      return `${queue?.waiting} waiting, ${queue?.inHand} in hand`
+    }
+    await until(async () => (await depth()) === '0 waiting, 1 in hand', {
       what: async () => `one waits: ${await depth()}`,
     })
   }))

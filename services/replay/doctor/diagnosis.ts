@@ -13,6 +13,7 @@ export type CheckName =
   | 'log-end'
   | 'checkpoint'
   | 'projector'
+  | 'parked'
   | 'queue'
   | 'queue-config'
   | 'queue-position'

@@ -4,7 +4,7 @@ import { type CheckName, type Diagnosis, type Examined, type Mend, notMade } fro
 import { checkStorage } from './image-checks.ts'
 import { checkOrphans, type ImageProgress } from './orphans.ts'
 import { type DoctorParts, type Patient, patientOf, requireGoing } from './patient.ts'
-import { checkDatabase, checkPosition, checkProjector } from './projection-checks.ts'
+import { checkDatabase, checkParked, checkPosition, checkProjector } from './projection-checks.ts'
 import {
   checkQueue,
   checkQueueConfig,
@@ -52,6 +52,7 @@ const checks: readonly Check[] = [
   one('database', checkDatabase),
   { names: ['log-identity', 'log-end', 'checkpoint'], look: checkPosition },
   one('projector', checkProjector),
+  one('parked', checkParked),
   one('queue', checkQueue),
   one('queue-config', checkQueueConfig),
   one('queue-position', checkQueuePosition),

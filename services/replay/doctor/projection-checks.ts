@@ -8,6 +8,7 @@ import { liveModel } from '../../platform/read-model.ts'
 import { checkpoint, fractal } from '../../platform/schema.ts'
 import { pause } from '../../platform/shutdown.ts'
 import { positionOf } from '../../projector/checkpoint.ts'
+import { readParked } from '../../projector/held-events.ts'
 import { REBUILD } from '../findings.ts'
 import { type CheckName, type Examined, ok, skipped, warning, wrong } from './diagnosis.ts'
 import { type Patient, patiently } from './patient.ts'
@@ -57,21 +58,15 @@ export async function checkPosition(patient: Patient): Promise<Examined[]> {
   try {
     await patiently(() => verifyPosition(log, position))
   } catch (error) {
-    if (isFaafoError(error, 'undecodable-event')) {
-      found.set(
-        'checkpoint',
-        wrong('checkpoint', error.message, 'install the newer version of this program that wrote it'),
-      )
-    } else if (isFaafoError(error, 'log-replaced')) {
-      const check = DIFFERENCE[error.details.difference as LogDifference]
-      const hint = check === 'checkpoint' ? '; the log lost its end and went on, or the checkpoint was moved' : ''
-      // In this order one difference hides the others.
-      for (const other of ['checkpoint', 'log-end', 'log-identity'] as const) {
-        if (other === check) break
-        found.set(other, skipped(other, 'the log is another one, or lost its end'))
-      }
-      found.set(check, wrong(check, `${error.message}${hint}`, ACCEPT))
-    } else throw error
+    if (!isFaafoError(error, 'log-replaced')) throw error
+    const check = DIFFERENCE[error.details.difference as LogDifference]
+    const hint = check === 'checkpoint' ? '; the log lost its end and went on, or the checkpoint was moved' : ''
+    // In this order one difference hides the others.
+    for (const other of ['checkpoint', 'log-end', 'log-identity'] as const) {
+      if (other === check) break
+      found.set(other, skipped(other, 'the log is another one, or lost its end'))
+    }
+    found.set(check, wrong(check, `${error.message}${hint}`, ACCEPT))
   }
   const beyond = await rowBeyond(patient)
   if (beyond !== null && found.get('checkpoint')?.severity === 'ok') {
@@ -109,9 +104,8 @@ export async function checkProjector(patient: Patient): Promise<Examined> {
   if (!state) return skipped('projector', 'there is no stream')
   const seq = row?.seq ?? 0
   if (row?.halted) {
-    const isReplaced = row.halted.includes(REBUILD)
-    const remedy = isReplaced ? ACCEPT : 'install the newer version of this program that wrote it'
-    return wrong('projector', `it halted: ${row.halted}`, remedy)
+    const [, park] = /`(faafo replay park [^`]+)`/.exec(row.halted) ?? []
+    return wrong('projector', `it halted: ${row.halted}`, park ?? ACCEPT)
   }
   const behind = Math.max(0, state.lastSeq - seq)
   const seconds = behind === 0 ? 0 : await ageOf(patient, seq + 1)
@@ -126,6 +120,19 @@ export async function checkProjector(patient: Patient): Promise<Examined> {
   return isThere
     ? wrong('projector', `${text}, and stands still although a projector runs`, 'see what the projector logs')
     : wrong('projector', `${text}, and no projector answers`, 'faafo projector')
+}
+
+/** Whether events are passed by because nobody could handle them. */
+export async function checkParked({ db, checkpoint }: Patient): Promise<Examined> {
+  await checkpoint()
+  const parked = await readParked(db)
+  const [first] = parked
+  if (!first) return ok('parked', 'no event is parked')
+  const found =
+    parked.length === 1
+      ? `event ${first.cursor} is parked, and its fractal is held back as it was`
+      : `${parked.length} events are parked, and their fractals are held back as they were`
+  return warning('parked', found, 'faafo replay park list --kind event')
 }
 
 /** Seconds by the broker's clock since an event came into this log. */

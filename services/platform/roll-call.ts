@@ -10,7 +10,7 @@ import { administering } from './stream.ts'
  * between, however slow the network is.
  */
 
-/** What a service says of itself. Workers older than this say it unasked only, and without their time. */
+/** What a service says of itself. */
 export type Answer = Partial<Pick<WorkerPresence, 'state' | 'reason' | 'threads'>> & {
   service: 'api' | 'projector' | 'worker'
   /** Unique to the process. */
@@ -19,19 +19,16 @@ export type Answer = Partial<Pick<WorkerPresence, 'state' | 'reason' | 'threads'
   host: string
   version: string
   /** Unix milliseconds, its clock. */
-  time?: number
+  time: number
 }
 
 /** By how much a clock is ahead of the caller's, in ms: at least, and at most. */
 export type ClockOffset = { least: number; most: number }
 
-export type Heard = Answer & {
-  /** null where it did not tell its time. */
-  clock: ClockOffset | null
-}
+export type Heard = Omit<Answer, 'time'> & { clock: ClockOffset }
 
 /** Answers until `stop` fires. */
-export function answerRollCall(broker: Broker, self: () => Answer, stop: AbortSignal): void {
+export function answerRollCall(broker: Broker, self: () => Omit<Answer, 'time'>, stop: AbortSignal): void {
   const closed = () => {} // before it was open; the broker itself says why
   broker.ready.then((nc) => {
     const subscription = nc.subscribe(broker.names.rollCall, {
@@ -43,33 +40,23 @@ export function answerRollCall(broker: Broker, self: () => Answer, stop: AbortSi
   }, closed)
 }
 
-/** Who answers within `forMs`, and which workers are heard of meanwhile. Throws `log-unavailable`. */
+/** Who answers within `forMs`. Throws `log-unavailable`. */
 export async function callTheRoll(broker: Broker, forMs: number, signal: AbortSignal): Promise<Heard[]> {
   const nc = broker.nc()
   const heard = new Map<string, Heard>()
   const inbox = createInbox()
   const calledAt = Date.now()
-  const subscriptions = [
-    nc.subscribe(inbox, {
-      callback: (_, message) => {
-        const answer = parsed<Answer>(message)
-        if (!answer) return
-        const { time } = answer
-        heard.set(answer.id, { ...answer, clock: time === undefined ? null : offsetOf(time, calledAt, Date.now()) })
-      },
-    }),
-    nc.subscribe(broker.names.presence('*'), {
-      callback: (_, message) => {
-        const presence = parsed<WorkerPresence>(message)
-        if (!presence || heard.get(presence.id)?.clock) return
-        if (presence.state === 'stopping') heard.delete(presence.id)
-        else heard.set(presence.id, { ...presence, service: 'worker', clock: null })
-      },
-    }),
-  ]
+  const subscription = nc.subscribe(inbox, {
+    callback: (_, message) => {
+      const answer = parsed(message)
+      if (!answer) return
+      const { time, ...who } = answer
+      heard.set(who.id, { ...who, clock: offsetOf(time, calledAt, Date.now()) })
+    },
+  })
   nc.publish(broker.names.rollCall, '', { reply: inbox })
   await pause(forMs, signal)
-  for (const subscription of subscriptions) subscription.unsubscribe()
+  subscription.unsubscribe()
   return [...heard.values()].filter(({ state }) => state !== 'stopping')
 }
 
@@ -96,10 +83,10 @@ const offsetOf = (time: number, askedAt: number, answeredAt: number): ClockOffse
 })
 
 /** null where it is someone else's message on our subject. */
-function parsed<T extends { id: string }>(message: { json<J>(): J }): T | null {
+function parsed(message: { json<J>(): J }): Answer | null {
   try {
-    const value = message.json<T>()
-    return typeof value?.id === 'string' ? value : null
+    const value = message.json<Answer>()
+    return typeof value?.id === 'string' && typeof value.time === 'number' ? value : null
   } catch {
     return null
   }

@@ -18,9 +18,10 @@ export async function checkClocks({ roll, brokerClock }: Patient): Promise<Exami
 export function clocksOf(heard: readonly Heard[], broker: ClockOffset): Examined {
   const clocks = [
     { who: 'this machine', skew: skewOf({ least: 0, most: 0 }, broker) },
-    ...heard.flatMap(({ service, name, host, clock }) =>
-      clock ? [{ who: `${service} ${name === host ? host : `${name} on ${host}`}`, skew: skewOf(clock, broker) }] : [],
-    ),
+    ...heard.map(({ service, name, host, clock }) => ({
+      who: `${service} ${name === host ? host : `${name} on ${host}`}`,
+      skew: skewOf(clock, broker),
+    })),
   ]
   const astray = clocks.filter(({ skew }) => Math.abs(skew) > SKEW_MS)
   if (astray.length === 0) return ok('clocks', `${clocks.length} that were asked are within 2 s of the broker's`)

@@ -5,7 +5,6 @@ import type { Db } from '../../platform/database.ts'
 import type { Log } from '../../platform/log.ts'
 import type { Logger } from '../../platform/logger.ts'
 import { isMigrated } from '../../platform/migrate.ts'
-import { PRESENCE_MS } from '../../platform/presence.ts'
 import { type QueueState, readQueue } from '../../platform/queue-consumer.ts'
 import { askBrokerClock, type ClockOffset, callTheRoll, type Heard } from '../../platform/roll-call.ts'
 import type { CheckpointRow } from '../../platform/schema.ts'
@@ -38,7 +37,7 @@ export type Patient = DoctorParts & {
   stream(): Promise<StreamState | null>
   queue(): Promise<QueueState | null>
   checkpoint(): Promise<CheckpointRow | null>
-  /** Services that answer, and workers heard of: older ones only where no other is, for they keep us waiting. */
+  /** Services that answer. */
   roll(): Promise<Heard[]>
   brokerClock(): Promise<ClockOffset>
 }
@@ -69,10 +68,7 @@ export function patientOf(parts: DoctorParts, signal: AbortSignal): Patient {
       if (await isMigrated(db)) return readCheckpoint(db)
       throw new FaafoError('database-unavailable', "cannot read the checkpoint: the schema is not this version's")
     }),
-    roll: atBroker(async () => {
-      const heard = await callTheRoll(broker, ANSWERS_MS, signal)
-      return heard.some(({ service }) => service === 'worker') ? heard : callTheRoll(broker, PRESENCE_MS, signal)
-    }),
+    roll: atBroker(() => callTheRoll(broker, ANSWERS_MS, signal)),
     brokerClock: atBroker(() => askBrokerClock(broker)),
   }
 }

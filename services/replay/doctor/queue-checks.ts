@@ -3,7 +3,6 @@ import { isFaafoError, messageOf } from '../../../events/errors.ts'
 import { querying } from '../../platform/database.ts'
 import { driftText } from '../../platform/drift.ts'
 import { oldestWaiting } from '../../platform/oldest-waiting.ts'
-import { PRESENCE_MS } from '../../platform/presence.ts'
 import { mendQueue, type QueueState, readQueue } from '../../platform/queue-consumer.ts'
 import { callTheRoll, type Heard } from '../../platform/roll-call.ts'
 import { fractal } from '../../platform/schema.ts'
@@ -108,11 +107,14 @@ export async function checkWorkers(patient: Patient): Promise<Examined> {
   return ok('workers', found)
 }
 
+/** How long a busy worker is given to answer. */
+const BUSY_MS = 2_000
+
 /** Where they matter and none was heard of, they are called again: one may have been too busy to answer. */
 async function presentWorkers({ roll, broker, signal }: Patient, isWanted: boolean): Promise<Heard[]> {
   const workers = workersOf(await roll())
   if (workers.length > 0 || !isWanted) return workers
-  return workersOf(await callTheRoll(broker, PRESENCE_MS, signal))
+  return workersOf(await callTheRoll(broker, BUSY_MS, signal))
 }
 
 const workersOf = (heard: Heard[]) => heard.filter(({ service }) => service === 'worker')

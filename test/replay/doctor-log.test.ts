@@ -100,17 +100,18 @@ test('a projector that halted, one that stands, and none', () =>
 test('an event that cannot be read halts the projector, which is told, as is that it is parked', () =>
   withClinic(async (p) => {
     p.start()
-    await p.request()
+    p.startWorker()
+    await p.completed(await p.request())
     await p.caughtUp()
     await p.parts.broker.nc().jetstream().publish(p.parts.broker.names.removed('x'), 'not an event')
     await until(async () => (await p.checkpoint()).halted !== null, { what: 'it halts' })
     const halted = (await p.ailing()).find(({ check }) => check === 'projector') as Diagnosis
-    assert.match(halted.found, /^it halted: cannot read event 2/)
-    assert.is(halted.remedy, 'faafo replay park event 2')
+    assert.match(halted.found, /^it halted: cannot read event 4/)
+    assert.is(halted.remedy, 'faafo replay park event 4')
     await p.carryOut(halted)
     const parked = await p.finding('parked')
-    assert.is(parked.found, 'event 2 is parked, and its fractal is held back as it was')
-    await p.carryOut({ ...parked, remedy: 'faafo replay park drop 2' })
+    assert.is(parked.found, 'event 4 is parked, and its fractal is held back as it was')
+    await p.carryOut({ ...parked, remedy: 'faafo replay park drop 4' })
     await p.healthy()
   }))
 

@@ -7,6 +7,7 @@ import type { Log } from './log.ts'
 import { timesOf } from './log-time.ts'
 import type { Logger } from './logger.ts'
 import { pause } from './shutdown.ts'
+import { type UnreadableEvent, unreadableOf } from './unreadable.ts'
 
 /**
  * How far a reader has come, with what it takes to tell that the log is still the same: the event at that sequence
@@ -77,6 +78,21 @@ export const readLog = (
   parts: { broker: Broker; log: Log; logger: Logger },
   reading: Reading,
 ): AsyncGenerator<RecordedEvent[], void, undefined> => readBatches(parts, reading, recorded(parts.log))
+
+/** As `readLog`, with what cannot be read in its place: nothing is `undecodable-event`. */
+export const readAll = (
+  parts: { broker: Broker; log: Log; logger: Logger },
+  reading: Reading,
+): AsyncGenerator<(RecordedEvent | UnreadableEvent)[], void, undefined> =>
+  readBatches(parts, reading, (message) => {
+    try {
+      return recorded(parts.log)(message)
+    } catch (error) {
+      if (!isFaafoError(error, 'undecodable-event')) throw error
+      const { headers, ...rest } = unread(message)
+      return unreadableOf({ ...rest, header: (name) => headers[name] ?? '' }, parts.broker.names, error)
+    }
+  })
 
 /** A message as it stands in the log, whether or not this program can read it. `id` is '' where it has none. */
 export type LogMessage = Entry & { subject: string; headers: Record<string, string>; body: Uint8Array }

@@ -1,10 +1,12 @@
 import { decode as decodeOurs, encode, type Position, type ReceivedMessage } from '../../events/codec.ts'
+import { isFaafoError } from '../../events/errors.ts'
 import type { FractalEvent, RecordedEvent } from '../../events/events.ts'
 import { parkedIdOf } from '../../events/parked.ts'
 import { fold, type Task } from '../../events/task.ts'
 import type { Broker } from './broker.ts'
 import { droppedEvents, isDropped, parkedEvents } from './parked-events.ts'
 import { type AppendOptions, openSlots, type Slots, walk } from './slots.ts'
+import { type UnreadableEvent, unreadableOf } from './unreadable.ts'
 
 /**
  * The log as decisions see it: slots are read from the stream's leader and filled at most once.
@@ -25,6 +27,8 @@ export type Log = Pick<Slots<RecordedEvent>, 'read' | 'at' | 'messageAt' | 'head
    * `undecodable-event` where one of its events cannot be read.
    */
   history(uuid: string): Promise<RecordedEvent[]>
+  /** The same with what was dropped or cannot be read, as it stands in the log. */
+  wholeHistory(uuid: string): Promise<(RecordedEvent | UnreadableEvent)[]>
   /** The fractal's state now. */
   load(uuid: string): Promise<Task>
 }
@@ -56,28 +60,46 @@ export function createLog(broker: Broker, decode: Decode = decodeOurs): Log {
     }
   }
 
+  /** What is in a slot, whether or not it can be read. */
+  async function anything(slot: string): Promise<RecordedEvent | UnreadableEvent | null> {
+    try {
+      return await slots.read(slot)
+    } catch (error) {
+      if (!isFaafoError(error, 'undecodable-event')) throw error
+      const message = await messageAt(Number(error.details.seq))
+      return message && unreadableOf(message, names, error)
+    }
+  }
+
   /** Requests first: once generation g + 1 is seen, the outcome of g is there for the reads after it. */
+  async function inSlotsOf<E extends { seq: number }>(
+    uuid: string,
+    read: (slot: string) => Promise<E | null | undefined>,
+  ): Promise<E[]> {
+    const requests = await walk((g) => read(names.requested(uuid, g)))
+    const generation = async (g: number) => {
+      const [attempts, outcome] = await Promise.all([
+        walk((entry) => read(names.attempt(uuid, g, entry))),
+        read(names.outcome(uuid, g)),
+      ])
+      return [...attempts, outcome]
+    }
+    const [generations, removed] = await Promise.all([
+      Promise.all(requests.map((_, i) => generation(i + 1))),
+      read(names.removed(uuid)),
+    ])
+    const found = [...requests, ...generations.flat(), removed].filter((event) => event != null)
+    return found.sort((a, b) => a.seq - b.seq)
+  }
+
   async function history(uuid: string): Promise<RecordedEvent[]> {
     dropped ??= droppedEvents(broker)
     const ignored = await dropped.catch((error) => {
       dropped = undefined
       throw error
     })
-    const requests = await walk((g) => known(names.requested(uuid, g)))
-    const generation = async (g: number) => {
-      const [attempts, outcome] = await Promise.all([
-        walk((entry) => known(names.attempt(uuid, g, entry))),
-        known(names.outcome(uuid, g)),
-      ])
-      return [...attempts, outcome]
-    }
-    const [generations, removed] = await Promise.all([
-      Promise.all(requests.map((_, i) => generation(i + 1))),
-      known(names.removed(uuid)),
-    ])
-    const found = [...requests, ...generations.flat(), removed].filter((event) => event != null)
-    const events = ignored.size === 0 ? found : found.filter((event) => !ignored.has(parkedIdOf(event)))
-    return events.sort((a, b) => a.seq - b.seq)
+    const events = await inSlotsOf(uuid, known)
+    return ignored.size === 0 ? events : events.filter((event) => !ignored.has(parkedIdOf(event)))
   }
 
   return {
@@ -87,6 +109,7 @@ export function createLog(broker: Broker, decode: Decode = decodeOurs): Log {
     head,
     decode,
     history,
+    wholeHistory: (uuid) => inSlotsOf(uuid, anything),
     load: async (uuid) => fold(await history(uuid)),
     async append(event, options) {
       const { id, fractal } = event

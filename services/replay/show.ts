@@ -1,12 +1,15 @@
 import { cursorOf } from '../../events/cursor.ts'
 import type { EventData, EventType, RecordedEvent } from '../../events/events.ts'
+import { parkedIdOf } from '../../events/parked.ts'
 import type { Log } from '../platform/log.ts'
+import { isUnreadable, type UnreadableEvent } from '../platform/unreadable.ts'
 
 /** One line of a fractal's history. */
 export type TimelineEntry = {
   /** RFC 3339, the broker's clock. */
   time: string
-  type: EventType
+  /** An EventType, or another one that a newer version wrote. */
+  type: string
   generation: number | null
   worker: string | null
   /** Seconds: what a finished render took, or how long a failed one ran. */
@@ -18,12 +21,13 @@ export type TimelineEntry = {
 }
 
 /** Everything that happened to one fractal, oldest first; nothing where there is none. Throws `log-unavailable`. */
-export const showHistory = async (log: Pick<Log, 'history'>, uuid: string): Promise<TimelineEntry[]> =>
-  timelineOf(await log.history(uuid))
+export const showHistory = async (log: Pick<Log, 'wholeHistory'>, uuid: string): Promise<TimelineEntry[]> =>
+  timelineOf(await log.wholeHistory(uuid))
 
-export function timelineOf(events: readonly RecordedEvent[]): TimelineEntry[] {
+export function timelineOf(events: readonly (RecordedEvent | UnreadableEvent)[]): TimelineEntry[] {
   const startedAt = new Map<string, number>()
   return events.map((event) => {
+    if (isUnreadable(event)) return unreadableEntry(event)
     if (event.type === 'TaskStarted')
       startedAt.set(attemptOf(event.data.generation, event.data.entry), event.recordedAt)
     return {
@@ -38,6 +42,15 @@ export function timelineOf(events: readonly RecordedEvent[]): TimelineEntry[] {
     }
   })
 }
+
+const unreadableEntry = (event: UnreadableEvent): TimelineEntry => ({
+  time: new Date(event.recordedAt).toISOString(),
+  type: event.type,
+  ...{ generation: null, worker: null, duration: null },
+  cursor: parkedIdOf(event),
+  eventId: event.id,
+  details: event.unreadable,
+})
 
 const attemptOf = (generation: number, entry: number) => `${generation}.${entry}`
 

@@ -1,19 +1,20 @@
 import { idPrefixOf } from '../../events/cursor.ts'
 import { FaafoError } from '../../events/errors.ts'
-import type { EventType, RecordedEvent } from '../../events/events.ts'
+import type { RecordedEvent } from '../../events/events.ts'
 import type { Moment } from '../../events/moment.ts'
 import type { Broker } from '../platform/broker.ts'
 import type { Log } from '../platform/log.ts'
-import { type LogPosition, readLog, startOfLog, verifyPosition } from '../platform/log-reader.ts'
+import { type LogPosition, readAll, startOfLog, verifyPosition } from '../platform/log-reader.ts'
 import { lastSeqBy } from '../platform/log-time.ts'
 import type { Logger } from '../platform/logger.ts'
+import type { UnreadableEvent } from '../platform/unreadable.ts'
 
 export type TailOptions = {
   /** Only events after this cursor, or from this time on. Without it, the last few and what follows. */
   since?: Moment | undefined
   /** Only of these fractals, or of these types; all where there are none. */
   uuids?: readonly string[]
-  types?: readonly EventType[]
+  types?: readonly string[]
   /** Whether to wait for more events once the log's end is reached. */
   follow: boolean
   signal: AbortSignal
@@ -24,19 +25,19 @@ const LAST = 10
 
 /**
  * Events in the order of the log, until `signal` fires or, where it does not follow, the end that the log has now.
- * Throws `log-replaced` where the cursor is not of this log, `undecodable-event`, `log-unavailable`.
+ * Throws `log-replaced` where the cursor is not of this log, `log-unavailable`.
  */
 export async function* tailLog(
   parts: { broker: Broker; log: Log; logger: Logger },
   { since, uuids = [], types = [], follow, signal }: TailOptions,
-): AsyncGenerator<RecordedEvent, void, undefined> {
+): AsyncGenerator<RecordedEvent | UnreadableEvent, void, undefined> {
   const { lastSeq } = await parts.log.head()
   const from = await positionOf(parts.log, since ?? { seq: Math.max(0, lastSeq - LAST), idPrefix: null })
   await verifyPosition(parts.log, from)
   if (!follow && from.seq >= lastSeq) return
   const after = since && 'time' in since ? since.time : Number.NEGATIVE_INFINITY
   const done = new AbortController()
-  const batches = readLog(parts, { from, signal: AbortSignal.any([signal, done.signal]) })
+  const batches = readAll(parts, { from, signal: AbortSignal.any([signal, done.signal]) })
   try {
     for await (const batch of batches) {
       for (const event of batch) {

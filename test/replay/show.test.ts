@@ -21,7 +21,7 @@ const history = recordedAll(
 )
 
 test('a fractal’s history reads as a list of what happened when, by whom and for how long', async () => {
-  const log = { history: async (of: string) => (of === uuid ? history : []) }
+  const log = { wholeHistory: async (of: string) => (of === uuid ? history : []) }
   const entries = await showHistory(log, uuid)
   assert.equal(
     entries.map(({ type, generation, worker, duration, details }) => [type, generation, worker, duration, details]),
@@ -51,7 +51,7 @@ test('a fractal’s history reads as a list of what happened when, by whom and f
 })
 
 test('of an unknown fractal there is nothing to show', async () => {
-  assert.equal(await showHistory({ history: async () => [] }, uuid), [])
+  assert.equal(await showHistory({ wholeHistory: async () => [] }, uuid), [])
 })
 
 test.run()

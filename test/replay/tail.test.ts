@@ -4,15 +4,21 @@ import { cursorOf } from '../../events/cursor.ts'
 import { isFaafoError } from '../../events/errors.ts'
 import type { RecordedEvent } from '../../events/events.ts'
 import { parseMoment } from '../../events/moment.ts'
+import type { UnreadableEvent } from '../../services/platform/unreadable.ts'
+import { showHistory } from '../../services/replay/show.ts'
 import { type TailOptions, tailLog } from '../../services/replay/tail.ts'
 import { type LogParts, requested, withLog } from '../platform/with-log.ts'
 import { appendLegalHistories } from '../support/legal-log.ts'
+import { NEWER, PAUSED } from '../support/newer-program.ts'
 import { until } from '../support/until.ts'
+import { writeRaw } from '../support/write-raw.ts'
+
+type Tailed = RecordedEvent | UnreadableEvent
 
 const never = new AbortController().signal
 
-async function tail(parts: LogParts, options: Partial<TailOptions> = {}): Promise<RecordedEvent[]> {
-  const events: RecordedEvent[] = []
+async function tail(parts: LogParts, options: Partial<TailOptions> = {}): Promise<Tailed[]> {
+  const events: Tailed[] = []
   for await (const event of tailLog(parts, { follow: false, signal: never, ...options })) events.push(event)
   return events
 }
@@ -30,7 +36,7 @@ test('what was recorded since a cursor or a time, of some fractals or types, up 
     assert.is(events.length, (await parts.log.head()).lastSeq)
     assert.equal(await tail(parts), events.slice(-10))
 
-    const middle = events[Math.floor(events.length / 2)] as RecordedEvent
+    const middle = events[Math.floor(events.length / 2)] as Tailed
     assert.equal(await tail(parts, { since: parseMoment(cursorOf(middle)) }), events.slice(middle.seq))
     const time = new Date(middle.recordedAt).toISOString()
     assert.equal(
@@ -50,10 +56,42 @@ test('what was recorded since a cursor or a time, of some fractals or types, up 
     )
   }))
 
+test('what a newer version wrote stands in its place, in the log and in the history of its fractal', () =>
+  withLog(async (parts) => {
+    const request = requested()
+    const { fractal } = request
+    await parts.log.append(request)
+    const cancelled = { type: 'TaskCancelled', fractal, data: { generation: 1, reason: 'asked for' } } as const
+    const started = { generation: 1, entry: 1, worker: 'newer', isolated: false }
+    const newer = await writeRaw(parts.server.url, { type: 'TaskStarted', fractal, data: started }, NEWER)
+    await writeRaw(parts.server.url, cancelled, PAUSED)
+    await parts.log.append(requested())
+    const [version, type] = [
+      'cannot read event 2: TaskStarted version 2 is newer than the version 1 that this program knows',
+      "cannot read event 3: its type 'TaskPaused' is unknown to this version",
+    ]
+    const events = await tail(parts, all)
+    assert.equal(
+      events.map((event) => ('unreadable' in event ? [event.seq, event.type, event.unreadable] : event.seq)),
+      [1, [2, 'TaskStarted', version], [3, 'TaskPaused', type], 4],
+    )
+    assert.equal(await tail(parts, { ...all, uuids: [fractal], types: ['TaskPaused'] }), [events[2]])
+    const entries = await showHistory(parts.log, fractal)
+    assert.equal(
+      entries.map(({ type, details }) => [type, details]),
+      [
+        ['TaskRequested', entries[0]?.details],
+        ['TaskStarted', version],
+        ['TaskPaused', type],
+      ],
+    )
+    assert.is(entries[1]?.cursor, cursorOf(newer))
+  }))
+
 test('it follows what is recorded until it is stopped, and leaves no consumer behind', () =>
   withLog(async (parts) => {
     const stop = new AbortController()
-    const seen: RecordedEvent[] = []
+    const seen: Tailed[] = []
     const following = (async () => {
       for await (const event of tailLog(parts, { follow: true, signal: stop.signal })) seen.push(event)
     })()

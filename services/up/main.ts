@@ -32,7 +32,7 @@ const STOP_SERVICES_MS = 6_000
 /** How often a start that takes its time says what it waits for. */
 const TELL_MS = 5_000
 
-const say = (line: string) => process.stdout.write(`${line}\n`)
+const say = (text: string) => process.stdout.write(`${text}\n`)
 
 await runService('up', async () => {
   const config = parseConfig(process.env)
@@ -98,14 +98,16 @@ await runService('up', async () => {
       const readiness = await untilReady(apiUrl, { signal: stopping, everyMs: TELL_MS, onWait })
       if (readiness) {
         const { lag } = readiness
-        say(`Fractals ${VERSION} is ready.`)
-        say(`  web and REST  ${apiUrl}/  (reference: ${apiUrl}/docs)`)
-        say(`  broker        ${broker.text}`)
-        say(`  database      ${database.text}${lag === 0 ? '' : `; still ${lag ?? 'some'} events behind the log`}`)
-        say(`  images        ${config.storageUrl}`)
-        say(`  data folder   ${config.dataDir}`)
-        say(`  workers       ${config.workers}`)
-        say('Stop with Ctrl-C. Try, in another terminal: npx faafo create --tasks 3 --wait')
+        const behind = lag === 0 ? '' : `; still ${lag ?? 'some'} events behind the log`
+        // At one stroke: whoever waits for its first line has all of it.
+        say(`Fractals ${VERSION} is ready.
+  web and REST  ${apiUrl}/  (reference: ${apiUrl}/docs)
+  broker        ${broker.text}
+  database      ${database.text}${behind}
+  images        ${config.storageUrl}
+  data folder   ${config.dataDir}
+  workers       ${config.workers}
+Stop with Ctrl-C. Try, in another terminal: npx faafo create --tasks 3 --wait`)
       }
       await aborted(stopping)
     } catch (error) {

@@ -84,9 +84,9 @@ test('readiness tells of a projection that stands still', () =>
       const slow = another({
         log: {
           ...log,
-          async at(seq) {
-            const event = await log.at(seq)
-            return event && { ...event, recordedAt: Date.now() - 60_000 }
+          async messageAt(seq) {
+            const message = await log.messageAt(seq)
+            return message && { ...message, recordedAt: Date.now() - 60_000 }
           },
         },
       })

@@ -50,10 +50,10 @@ export function decodeAggregate<K extends Kind>(
   position: Position,
 ): RecordedAggregateEvent<K> {
   const { schemas, schemaVersions: versions, upcasters } = kind
-  const { subject, ...event } = fromMessage(message, position, { schemas, versions, upcasters })
+  const event = fromMessage(message, position, { schemas, versions, upcasters }, (aggregate) => ({ aggregate }))
   const version = Number(message.header('ce-version'))
   if (!Number.isInteger(version) || version < 1) {
     throw new FaafoError('undecodable-event', `cannot read event ${position.seq}: its ce-version is no counting number`)
   }
-  return { ...event, aggregate: subject, version } as RecordedAggregateEvent<K>
+  return { ...event, version } as RecordedAggregateEvent<K>
 }

@@ -41,7 +41,15 @@ export type Vocabulary<T extends string = string> = {
 /** Versions that were written once and are read for ever. None has been retired yet. */
 export const upcasters: Upcasters = {}
 
-const optionalAttributes = ['correlationid', 'causationid', 'traceparent', 'recordedtime', 'importid'] as const
+/** By their headers. */
+const optionalAttributes = {
+  'ce-correlationid': 'correlationid',
+  'ce-causationid': 'causationid',
+  'ce-traceparent': 'traceparent',
+  'ce-recordedtime': 'recordedtime',
+  'ce-importid': 'importid',
+} as const
+const optionalHeaders = Object.entries(optionalAttributes)
 
 export const encode = (event: FractalEvent): Message => toMessage(event, event.fractal, schemaVersions[event.type])
 
@@ -56,8 +64,7 @@ export function decode(
   versions: Readonly<Record<EventType, number>> = schemaVersions,
 ): RecordedEvent {
   const words = { schemas: dataSchemas, versions, upcasters: lift }
-  const { subject, ...event } = fromMessage(message, position, words)
-  return { ...event, fractal: subject } as RecordedEvent
+  return fromMessage(message, position, words, (fractal) => ({ fractal })) as RecordedEvent
 }
 
 /** `subject` is the CloudEvents attribute: what the event is about. */
@@ -76,28 +83,31 @@ export function toMessage(
     'ce-schemaversion': String(schemaVersion),
     'content-type': 'application/json',
   }
-  for (const name of optionalAttributes) {
+  for (const [header, name] of optionalHeaders) {
     const value = event[name]
-    if (value !== undefined) headers[`ce-${name}`] = value
+    if (value !== undefined) headers[header] = value
   }
   return { headers, body: JSON.stringify(event.data) }
 }
 
 export type ReadMessage<T extends string> = Envelope & {
   type: T
-  subject: string
   data: unknown
   seq: number
   recordedAt: number
   storedAt?: number
 }
 
-/** What a message says in the words of its stream; `data` is what its type's schema makes of it. Throws as `decode`. */
-export function fromMessage<T extends string>(
+/**
+ * What a message says in the words of its stream; `data` is what its type's schema makes of it, and `about` names whom
+ * it is about. Throws as `decode`.
+ */
+export function fromMessage<T extends string, A extends object>(
   message: ReceivedMessage,
   position: Position,
   { schemas, versions, upcasters }: Vocabulary<T>,
-): ReadMessage<T> {
+  about: (subject: string) => A,
+): ReadMessage<T> & A {
   const refuse = (reason: string, cause?: unknown) =>
     new FaafoError('undecodable-event', `cannot read event ${position.seq}: ${reason}`, {
       cause,
@@ -127,18 +137,18 @@ export function fromMessage<T extends string>(
   const [id, subject] = [message.header('ce-id'), message.header('ce-subject')]
   if (id === '' || subject === '') throw refuse('it lacks ce-id or ce-subject')
   if (Number.isNaN(Date.parse(message.header('ce-time')))) throw refuse('its ce-time is not a time')
-  const event: ReadMessage<T> = {
+  const event: ReadMessage<T> & A = {
     type,
     id,
-    subject,
+    ...about(subject),
     source: message.header('ce-source'),
     time: message.header('ce-time'),
     data: parsed.data,
     seq: position.seq,
     recordedAt: position.storedAt,
   }
-  for (const name of optionalAttributes) {
-    const value = message.header(`ce-${name}`)
+  for (const [header, name] of optionalHeaders) {
+    const value = message.header(header)
     if (value !== '') event[name] = value
   }
   if (event.recordedtime === undefined) return event

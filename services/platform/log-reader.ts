@@ -6,6 +6,7 @@ import type { Broker } from './broker.ts'
 import type { Log } from './log.ts'
 import { timesOf } from './log-time.ts'
 import type { Logger } from './logger.ts'
+import { receivedOf } from './received.ts'
 import { pause } from './shutdown.ts'
 import { type UnreadableEvent, unreadableOf } from './unreadable.ts'
 
@@ -223,16 +224,14 @@ const waiting = (messages: ConsumerMessages) => messages.getPending() - 1
 const recorded =
   (log: Log) =>
   (message: JsMsg): RecordedEvent =>
-    log.decode({ header: (name) => message.headers?.get(name) ?? '', body: message.string() }, placeOf(message))
+    log.decode(receivedOf(message.headers, message.string()), placeOf(message))
 
 const placeOf = ({ seq, info }: JsMsg) => ({ seq, storedAt: Math.floor(info.timestampNanos / 1e6) })
 
 function unread(message: JsMsg): LogMessage {
-  const headers = Object.fromEntries((message.headers?.keys() ?? []).map((name) => [name, headerOf(name)]))
-  function headerOf(name: string): string {
-    return message.headers?.get(name) ?? ''
-  }
+  const headers = Object.fromEntries([...(message.headers ?? [])].map(([name, [value = '']]) => [name, value]))
+  const { 'ce-id': id = '', 'ce-recordedtime': first = '' } = headers
   const { seq, storedAt } = placeOf(message)
   const { subject, data: body } = message
-  return { seq, id: headerOf('ce-id'), subject, headers, body, ...timesOf(headerOf('ce-recordedtime'), storedAt) }
+  return { seq, id, subject, headers, body, ...timesOf(first, storedAt) }
 }

@@ -3,6 +3,7 @@ import type { Message, Position, ReceivedMessage } from '../../events/codec.ts'
 import { FaafoError, isFaafoError, messageOf } from '../../events/errors.ts'
 import type { Broker } from './broker.ts'
 import { storedAtOf, timesOf } from './log-time.ts'
+import { receivedOf } from './received.ts'
 import { pause } from './shutdown.ts'
 
 /**
@@ -86,7 +87,8 @@ export function openSlots<E extends { id: string }>(
   }
 
   const decoded = (message: StoredMsg | null) =>
-    message && decode(receivedOf(message), { seq: message.seq, storedAt: storedAtOf(message.timestamp) })
+    message &&
+    decode(receivedOf(message.header, message.string()), { seq: message.seq, storedAt: storedAtOf(message.timestamp) })
 
   function unreadable(error: unknown): FaafoError {
     if (error instanceof FaafoError) return error
@@ -156,7 +158,7 @@ export function openSlots<E extends { id: string }>(
     async messageAt(seq) {
       const message = await stored({ seq })
       if (!message) return null
-      const received = receivedOf(message)
+      const received = receivedOf(message.header, message.string())
       const times = timesOf(received.header('ce-recordedtime'), storedAtOf(message.timestamp))
       return { ...received, ...times, seq, id: received.header('ce-id'), subject: message.subject }
     },
@@ -180,11 +182,6 @@ export async function walk<T>(read: (n: number) => Promise<T | null>): Promise<T
     found.push(event)
   }
 }
-
-const receivedOf = (message: StoredMsg): ReceivedMessage => ({
-  header: (name) => message.header.get(name),
-  body: message.string(),
-})
 
 /**
  * One promise for all who ask in the same turn of the event loop. They go on together, so that the client sends what

@@ -5,6 +5,7 @@ import type { RecordedEvent } from '../../events/events.ts'
 import type { Broker } from './broker.ts'
 import type { Logger } from './logger.ts'
 import { addConsumer, findConsumer, type Queue, remakeConsumer, renderQueueOf } from './queue-consumer.ts'
+import { receivedOf } from './received.ts'
 
 /** Longest wait of one ask for messages that are not there yet. */
 const ASK_MS = 3_000
@@ -100,10 +101,10 @@ export function workQueue<E>(broker: Broker, logger: Logger, { decode, ...queue 
 
 const deliveryOf = <E>(message: JsMsg, decode: Source<E>['decode']): Delivery<E> => ({
   event: () =>
-    decode(
-      { header: (name) => message.headers?.get(name) ?? '', body: message.string() },
-      { seq: message.seq, storedAt: Math.floor(message.info.timestampNanos / 1e6) },
-    ),
+    decode(receivedOf(message.headers, message.string()), {
+      seq: message.seq,
+      storedAt: Math.floor(message.info.timestampNanos / 1e6),
+    }),
   redelivered: message.redelivered,
   ack: () => say(() => message.ack()),
   nak: (delayMs) => say(() => (delayMs > 0 ? message.nak(delayMs) : message.nak())),

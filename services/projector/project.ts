@@ -36,11 +36,11 @@ export function project(
     const superseded = current.get(event.fractal)
     if (superseded) superseded.isCurrent = false
     if (isFractal(after)) {
-      const version = { ...rowOf(after), isCurrent: true }
+      const version = Object.assign(rowOf(after), { isCurrent: true })
       changes.versions.push(version)
       current.set(event.fractal, version)
     } else if (isFractal(before)) {
-      changes.versions.push({ ...rowOf(before), ...endedBy(event), isCurrent: false })
+      changes.versions.push(Object.assign(rowOf(before), endedBy(event), { isCurrent: false }))
     }
   }
   for (const [uuid, task] of touched) if (!isFractal(task) && rows.has(uuid)) changes.deletes.push(uuid)

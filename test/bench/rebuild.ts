@@ -1,7 +1,8 @@
-import { spawn } from 'node:child_process'
+import { execFile, spawn } from 'node:child_process'
 import { chmodSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import process from 'node:process'
+import { promisify } from 'node:util'
 import postgres from 'postgres'
 import { brokerProgram, withBroker } from '../support/broker.ts'
 import { withPostgres } from '../support/database.ts'
@@ -12,13 +13,16 @@ import { rawReadRate } from './raw-reading.ts'
 import type { Row, Suite } from './row.ts'
 import { brokerVersion } from './system-under-test.ts'
 
+const run = promisify(execFile)
 const EVENTS = Number(process.env.BENCH_EVENTS ?? 999_999)
+const EMMETT_EVENTS = Number(process.env.BENCH_EMMETT_EVENTS ?? EVENTS)
 const ROUNDS = 2
 
 /**
  * `faafo replay rebuild` of a whole log on PostgreSQL, start of the process and comparison included, against reading
  * the same stream raw, and against a COPY of the same rows, those of all versions among them, into tables with the
- * same indexes.
+ * same indexes. Then a consumer of another library that keeps events in PostgreSQL (emmett/), which takes a quarter of an
+ * hour for a million events: BENCH_EMMETT_EVENTS has it take fewer.
  */
 export const rebuild: Suite = {
   name: 'rebuild',
@@ -44,6 +48,8 @@ export const rebuild: Suite = {
           const figure = { name, value: best.rebuild, unit: 'events/s' }
           rows.push({ ...figure, reference: { name: 'raw reading, JSON decoded', value: best.read } })
           rows.push({ ...figure, reference: { name: 'COPY of the rows, as events', value: best.copy } })
+          const emmett = await emmettRate(database.url)
+          rows.push({ ...figure, reference: { name: 'a consumer of emmett-postgresql, doing nothing', value: emmett } })
           rows.push({ name: 'its peak memory', value: peakMb, unit: 'MB', reference: { name: 'at most', value: 300 } })
         }),
       ),
@@ -89,4 +95,16 @@ async function copyRate(databaseUrl: string, dir: string): Promise<number> {
   } finally {
     await sql.end({ timeout: 1 })
   }
+}
+
+/** Events per second, in another database of the same server; the library is installed first. */
+async function emmettRate(databaseUrl: string): Promise<number> {
+  const cwd = join(import.meta.dirname, 'emmett')
+  const sql = postgres(databaseUrl, { max: 1 })
+  await sql`create database emmett`
+  await sql.end({ timeout: 1 })
+  await run('npm', ['ci', '--ignore-scripts', '--no-audit', '--no-fund'], { cwd })
+  const url = new URL('/emmett', databaseUrl).href
+  const { stdout } = await run(process.execPath, ['consume.js', url, String(EMMETT_EVENTS)], { cwd })
+  return JSON.parse(stdout).rate
 }

@@ -1,59 +1,72 @@
-import { readFileSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { type AggregateEvent, decodeAggregate, encodeAggregate } from '../../events/aggregate.ts'
-import { decode, encode } from '../../events/codec.ts'
-import { dataSchemas, type FractalEvent, schemaVersions } from '../../events/events.ts'
-import { type OperationKind, operationKind } from '../../events/operation.ts'
-import { namesIn } from '../../events/subjects.ts'
+import type { z } from 'zod'
+import { isExtension, shapeOf } from '../support/shapes.ts'
+import { vocabularies } from '../support/vocabularies.ts'
 
 /*
- * Messages as they were once written, one of each type with every field, and the events that they are. They are never
- * changed: a new version of an event gets messages of its own, and the old ones must go on being read, upcast.
+ * Messages as they were once written, at least one of each type and version with every field, and the events that they
+ * are today. They are never changed: a new version of an event gets messages of its own, and the old ones must go on
+ * being read, upcast. The shape of each version of an event stands in events/shapes (docs/changing-events.md).
  */
-type Golden<E = FractalEvent> = { subject: string; headers: Record<string, string>; body: string; event: E }
+type Event = { type: string; data: object; recordedtime?: string }
+type Golden = { subject: string; headers: Record<string, string>; body: string; event: Event }
 
-const readGolden = (name: string) => JSON.parse(readFileSync(new URL(`../golden/${name}`, import.meta.url), 'utf8'))
-const goldens: Golden[] = readGolden('events-v1.json')
-const operations: Golden<AggregateEvent<OperationKind>>[] = readGolden('operations-v1.json')
+const read = (path: string) => JSON.parse(readFileSync(new URL(`../../${path}`, import.meta.url), 'utf8'))
+const stored = new Set(readdirSync(new URL('../../events/shapes', import.meta.url)))
+const fileOf = (type: string, version: number) => `${type}-${version}.json`
+const position = { seq: 7, storedAt: Date.parse('2026-11-23T10:00:09.000Z') }
+const upTo = (n: number) => Array.from({ length: n }, (_, i) => i + 1)
 
-test('there is a golden message of every type, in today’s version', () => {
-  assert.equal(goldens.map(({ event }) => event.type).sort(), Object.keys(dataSchemas).sort())
-  for (const { event, headers } of goldens) assert.is(headers['ce-schemaversion'], String(schemaVersions[event.type]))
-})
+for (const { name, schemas, versions, decode, encode, slot } of vocabularies) {
+  const goldens: Golden[] = read(`test/golden/messages/${name}.json`)
+  const known = Object.keys(schemas).map((type) => [type, versions[type] ?? 0] as const)
 
-for (const { subject, headers, body, event } of goldens) {
-  test(`${event.type} version ${headers['ce-schemaversion']} is read as it was meant`, () => {
-    const position = { seq: 7, storedAt: Date.parse('2026-11-22T10:00:09.000Z') }
-    const { storedAt } = position
-    const times = event.recordedtime
-      ? { recordedAt: Date.parse(event.recordedtime), storedAt }
-      : { recordedAt: storedAt }
-    const read = decode({ header: (name) => headers[name] ?? '', body }, position)
-    assert.equal(read, { ...event, seq: 7, ...times })
+  test(`${name}: there is a golden message of every version of every type`, () => {
+    const told = new Set(goldens.map(({ headers }) => `${headers['ce-type']} ${headers['ce-schemaversion']}`))
+    assert.equal([...told].sort(), known.flatMap(([type, newest]) => upTo(newest).map((v) => `${type} ${v}`)).sort())
   })
 
-  test(`${event.type} is written byte for byte as before, into the same slot`, () => {
-    assert.equal(encode(event), { headers, body })
-    assert.is(namesIn('').slot(event), subject)
-  })
-}
+  for (const { subject, headers, body, event } of goldens) {
+    const version = headers['ce-schemaversion']
 
-test('there is a golden message of every type of an operation, in today’s version', () => {
-  assert.equal(operations.map(({ event }) => event.type).sort(), Object.keys(operationKind.schemas).sort())
-  for (const { event, headers } of operations) {
-    assert.is(headers['ce-schemaversion'], String(operationKind.schemaVersions[event.type]))
+    test(`${name}: ${headers['ce-type']} version ${version} is read as it was meant`, () => {
+      const { storedAt, seq } = position
+      const times = event.recordedtime
+        ? { recordedAt: Date.parse(event.recordedtime), storedAt }
+        : { recordedAt: storedAt }
+      assert.equal(decode({ header: (name) => headers[name] ?? '', body }, position), { ...event, seq, ...times })
+    })
+
+    if (version === String(versions[event.type])) {
+      test(`${name}: ${event.type} is written byte for byte as before, into the same slot`, () => {
+        assert.equal(encode(event), { headers, body })
+        assert.is(slot(event), subject)
+      })
+    }
   }
-})
 
-for (const { subject, headers, body, event } of operations) {
-  test(`${event.type} version ${headers['ce-schemaversion']} is read and written as before`, () => {
-    const position = { seq: 7, storedAt: Date.parse('2026-11-23T10:00:09.000Z') }
-    const read = decodeAggregate(operationKind, { header: (name) => headers[name] ?? '', body }, position)
-    assert.equal(read, { ...event, seq: 7, recordedAt: position.storedAt })
-    assert.equal(encodeAggregate(operationKind, event), { headers, body })
-    assert.is(namesIn('').aggregate('operation', event.aggregate, event.version), subject)
-  })
+  for (const [type, newest] of known) {
+    test(`${name}: what ${type} holds has not changed without a new version`, () => {
+      for (const version of upTo(newest)) assert.ok(stored.has(fileOf(type, version)), `version ${version} is gone`)
+      const [before, now] = [read(`events/shapes/${fileOf(type, newest)}`), shapeOf(schemas[type] as z.ZodType)]
+      assert.ok(
+        isExtension(before, now),
+        `${type} version ${newest} was stored in another shape: docs/changing-events.md says what to do`,
+      )
+      assert.equal(now, before, 'a field was added: npm run shapes writes it down')
+      const told = goldens.filter((one) => one.event.type === type).flatMap(({ body }) => Object.keys(JSON.parse(body)))
+      assert.equal([...new Set(told)].sort(), Object.keys(before.properties).sort(), 'a golden message has every field')
+    })
+  }
 }
+
+test('no shape is of an event that nobody knows', () => {
+  const known = vocabularies.flatMap(({ versions }) =>
+    Object.entries(versions).flatMap(([type, newest]) => upTo(newest).map((version) => fileOf(type, version))),
+  )
+  assert.equal([...stored].sort(), known.sort())
+})
 
 test.run()

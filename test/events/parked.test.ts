@@ -1,20 +1,15 @@
-import { readFileSync } from 'node:fs'
 import fc from 'fast-check'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { type AggregateEvent, decodeAggregate, encodeAggregate } from '../../events/aggregate.ts'
 import { FaafoError } from '../../events/errors.ts'
 import {
   decideParked,
   foldParked,
   type ParkCommand,
   type Parked,
-  type ParkedKind,
   type ParkedRecord,
   parkedIdOf,
-  parkedKind,
 } from '../../events/parked.ts'
-import { namesIn } from '../../events/subjects.ts'
 
 const id = '42-1f2e3d4c'
 const fault = { error: 'cannot read event 42', program: '0.1.0' }
@@ -70,22 +65,5 @@ test('what was dropped stays dropped, whatever is said of it later', () => {
     }),
   )
 })
-
-type Golden = { subject: string; headers: Record<string, string>; body: string; event: AggregateEvent<ParkedKind> }
-const goldens: Golden[] = JSON.parse(readFileSync(new URL('../golden/parked-v1.json', import.meta.url), 'utf8'))
-
-test('there is a golden message of every type', () => {
-  assert.equal(goldens.map(({ event }) => event.type).sort(), Object.keys(parkedKind.schemas).sort())
-})
-
-for (const { subject, headers, body, event } of goldens) {
-  test(`${event.type} is read as it was meant, and written byte for byte as before`, () => {
-    const position = { seq: 7, storedAt: 1 }
-    const read = decodeAggregate(parkedKind, { header: (name) => headers[name] ?? '', body }, position)
-    assert.equal(read, { ...event, seq: 7, recordedAt: 1 })
-    assert.equal(encodeAggregate(parkedKind, event), { headers, body })
-    assert.is(namesIn('').aggregate('parked', event.aggregate, event.version), subject)
-  })
-}
 
 test.run()

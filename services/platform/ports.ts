@@ -1,8 +1,24 @@
 import { createServer } from 'node:net'
 import { FaafoError } from '../../events/errors.ts'
 
-/** A loopback port that is free now, chosen by the system. */
-export const freePort = (): Promise<number> => probe('127.0.0.1', 0)
+/** Below the ports that systems give to outgoing connections (Linux from 32,768, others from 49,152). */
+const [FIRST, LAST] = [10_000, 29_999]
+const TRIES = 100
+
+/**
+ * A loopback port that is free now. No outgoing connection takes it while its server is started again: not even the
+ * one of a client that tries to reach that very server, which could else connect to itself.
+ */
+export async function freePort(): Promise<number> {
+  for (let tries = 1; ; tries++) {
+    const port = FIRST + Math.floor(Math.random() * (LAST - FIRST + 1))
+    try {
+      return await probe('127.0.0.1', port)
+    } catch (error) {
+      if (tries === TRIES) throw listenError('127.0.0.1', port, error)
+    }
+  }
+}
 
 /** Throws `port-taken` where something listens on the port already, `invalid-config` where the host is not ours. */
 export async function requirePort(host: string, port: number): Promise<void> {

@@ -2,7 +2,7 @@ import { getTableColumns, type SQL, sql } from 'drizzle-orm'
 import type { PgTable } from 'drizzle-orm/pg-core'
 import { FaafoError } from '../../events/errors.ts'
 import type { RecordedEvent } from '../../events/events.ts'
-import type { Fractal } from '../../events/task.ts'
+import { type Fractal, isFractal } from '../../events/task.ts'
 import { type Db, querying } from '../platform/database.ts'
 import { fractalOf } from '../platform/fractal-row.ts'
 import { type LogPosition, positionAfter } from '../platform/log-reader.ts'
@@ -14,28 +14,53 @@ import { type Changes, type Observer, project } from './project.ts'
 /** A read model, and the epoch of its checkpoint: another one in its place has another. */
 export type Copy = { model: ReadModel; epoch: number }
 
+/** What one batch does to the tables: rows that change, and events that are held back. */
+type Step = Omit<Changes, 'states'> & { held: readonly HeldRow[] }
+
+export type Prepared = Changes & Step
+
+type Preparing = { observe?: Observer | undefined; exceptions?: Exceptions; carried?: Changes['states'] | undefined }
+
 /**
- * Brings a read model from the checkpoint at `previous` to the last of `events`, rows and checkpoint in one transaction,
- * and clears `halted`. Those that the exceptions name are held back, or count for nothing. Resolves to the new position.
+ * What a batch does to a read model that all events before it were applied to. Those that the exceptions name are held
+ * back, or count for nothing. `carried`: what the batch before it left, which may still be on its way to the tables.
+ * Throws `database-unavailable`.
+ */
+export async function prepareBatch(
+  db: Db,
+  { model }: Copy,
+  events: readonly RecordedEvent[],
+  { observe, exceptions = noExceptions, carried = new Map() }: Preparing = {},
+): Promise<Prepared> {
+  const { applied, held } = sift(events, exceptions)
+  const uuids = uuidsOfRows(applied)
+  const rows = await readRows(
+    db,
+    model,
+    uuids.filter((uuid) => !carried.has(uuid)),
+  )
+  for (const uuid of uuids) {
+    const task = carried.get(uuid)
+    if (task && isFractal(task)) rows.set(uuid, task)
+  }
+  return { ...project(rows, applied, observe), held }
+}
+
+/**
+ * Brings a read model from the checkpoint at `previous` to the last of `events`, for which it was prepared, rows and
+ * checkpoint in one transaction, and clears `halted`. Resolves to the new position.
  * Throws `fence-lost` where the checkpoint is not at `previous` (someone else moved it), `database-unavailable` where
  * it may or may not have happened: read the checkpoint again.
  */
-export async function applyBatch(
+export function applyBatch(
   db: Db,
   copy: Copy,
   previous: LogPosition,
   events: readonly [RecordedEvent, ...RecordedEvent[]],
-  { observe, exceptions = noExceptions }: { observe?: Observer | undefined; exceptions?: Exceptions } = {},
+  prepared: Prepared,
 ): Promise<LogPosition> {
-  const last = events.at(-1) ?? events[0]
-  const next = positionAfter(previous, last)
-  const { applied, held } = sift(events, exceptions)
-  const rows = await readRows(db, copy.model, uuidsOfRows(applied))
-  return moveOn(db, copy, previous, next, { ...project(rows, applied, observe), held })
+  return moveOn(db, copy, previous, positionAfter(previous, events.at(-1) ?? events[0]), prepared)
 }
-
-/** What one step does to the tables: rows that change, and events that are held back. */
-type Step = Changes & { held: readonly HeldRow[] }
 
 const nothing: Step = { versions: [], deletes: [], held: [] }
 
@@ -113,7 +138,12 @@ function uuidsOfRows(events: readonly RecordedEvent[]): string[] {
  * where the fence holds: only who moves the checkpoint, or puts another table in place, changes rows. A statement of its own, and not a transaction of
  * several, because the driver ends the process where the server goes away inside `begin` (porsager/postgres#1066).
  */
-const statementOf = (model: ReadModel, fence: SQL, { versions, deletes }: Changes, more: SQL): SQL => sql`
+const statementOf = (
+  model: ReadModel,
+  fence: SQL,
+  { versions, deletes }: Omit<Changes, 'states'>,
+  more: SQL,
+): SQL => sql`
     with fence as (${fence}
     ), given as materialized (
       select * from json_to_recordset(${JSON.stringify(versions)}::json) as r (${typedFields}, "isCurrent" boolean)

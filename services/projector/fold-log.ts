@@ -13,15 +13,15 @@ import { liveModel, PROJECTION_VERSION } from '../platform/read-model.ts'
 import type { CheckpointRow } from '../platform/schema.ts'
 import { pause } from '../platform/shutdown.ts'
 import type { StoredMessage } from '../platform/slots.ts'
-import { applyBatch, type Copy, goPast } from './apply-batch.ts'
+import { applyBatch, type Copy, goPast, type Prepared, prepareBatch } from './apply-batch.ts'
 import { openCheckpoint, positionOf, writeHalted } from './checkpoint.ts'
 import { plainId, readHeldBack, rowOfParked } from './held-events.ts'
 import type { Observer } from './project.ts'
 
 export type ProjectorParts = { db: Db; broker: Broker; log: Log; logger: Logger }
 
-/** Events of one transaction at most: a long way behind, what a fractal went through is written as one row. */
-const BATCH = 10_000
+/** Events of one transaction at most. Two are in memory, one of them on its way to the tables, while a third one is read. */
+const BATCH = 2_500
 
 /** Longest wait at the end of the log for more events. */
 const MOST_GATHERING_MS = 100
@@ -31,6 +31,8 @@ export type FoldOptions = {
   /** The served one where none is given. */
   copy?: Copy
   until?: number
+  /** Events of one transaction at most, where not as many as usual. */
+  batchSize?: number
   /** Hears the checkpoint that it begins at. */
   onOpen?: (row: CheckpointRow) => void
   onProgress?: (position: LogPosition) => void
@@ -90,6 +92,7 @@ async function foldOn(
     signal,
     copy: asked,
     until = Number.POSITIVE_INFINITY,
+    batchSize = BATCH,
     onOpen = () => {},
     observe,
     onProgress = () => {},
@@ -109,28 +112,47 @@ async function foldOn(
   }
   if (position.seq >= until) return
   const [heldBack, dropped] = await Promise.all([readHeldBack(db, copy.model), droppedEvents(broker)])
-  const step = { observe, exceptions: { heldBack, dropped } }
+  const folding = { observe, exceptions: { heldBack, dropped } }
   const stop = new AbortController()
   const batches = readLog(
     { broker, log, logger },
-    { from: position, signal: AbortSignal.any([signal, stop.signal]), batchSize: BATCH },
+    { from: position, signal: AbortSignal.any([signal, stop.signal]), batchSize },
   )
+  /** The batch before the one in hand, on its way to the tables. */
+  let writing: Promise<LogPosition> | undefined
+  /** Whether it is the last one that is wanted. */
+  async function written(): Promise<boolean> {
+    if (!writing) return false
+    position = await writing
+    writing = undefined
+    onProgress(position)
+    return signal.aborted || position.seq >= until || isDone(position)
+  }
   try {
-    for await (const batch of paced(batches, signal)) {
-      position = await apply(
-        db,
-        copy,
-        position,
-        batch.filter((event) => event.seq <= until),
-        step,
-      )
-      onProgress(position)
-      if (signal.aborted || position.seq >= until || (await isDone(position))) return
+    let carried: Prepared['states'] | undefined
+    const upcoming = paced(batches, batchSize, signal)
+    for (;;) {
+      const next = upcoming.next()
+      next.catch(() => {}) // thrown once it is awaited, if ever
+      // Another batch is prepared while the one before is written, if it comes in time.
+      const isWritten = writing && (await Promise.race([writing.then(() => true), next.then(() => false)]))
+      if (isWritten && (await written())) return
+      const { done, value: batch } = await next
+      if (done) break
+      const events = batch.filter((event) => event.seq <= until)
+      const prepared = await prepareBatch(db, copy, events, { ...folding, carried })
+      if (await written()) return
+      writing = apply(db, copy, position, events, prepared, folding)
+      writing.catch(() => {}) // thrown once it is awaited
+      carried = prepared.states
+      if (batch.length < batchSize && (await written())) return
     }
+    await written()
   } finally {
     // In this order: its end waits for a batch that is on its way.
     stop.abort()
     await batches.return()
+    await writing?.catch(() => {})
   }
 }
 
@@ -158,12 +180,16 @@ async function requireCopy(db: Db, { model, epoch }: Copy): Promise<CheckpointRo
  * next is given a millisecond to gather for each event that there was: few large transactions cost far less than many
  * small ones, and of what a fractal goes through meanwhile only the end is written.
  */
-async function* paced(batches: AsyncIterator<RecordedEvent[]>, signal: AbortSignal): AsyncGenerator<RecordedEvent[]> {
+async function* paced(
+  batches: AsyncIterator<RecordedEvent[]>,
+  batchSize: number,
+  signal: AbortSignal,
+): AsyncGenerator<RecordedEvent[]> {
   let next = batches.next()
   for (;;) {
     const { done, value: batch } = await next
     if (done) return
-    if (batch.length < BATCH) {
+    if (batch.length < batchSize) {
       yield batch
       await pause(Math.min(batch.length, MOST_GATHERING_MS), signal)
       next = batches.next()
@@ -181,19 +207,22 @@ async function apply(
   copy: Copy,
   from: LogPosition,
   events: RecordedEvent[],
-  step: Parameters<typeof applyBatch>[4],
+  prepared: Prepared,
+  folding: Parameters<typeof prepareBatch>[3],
 ): Promise<LogPosition> {
   const [first, ...others] = events
   if (!first) return from
   try {
-    return await applyBatch(db, copy, from, [first, ...others], step)
+    return await applyBatch(db, copy, from, [first, ...others], prepared)
   } catch (error) {
     const cause = rootCause(error)
     if (!isRefusal(cause)) throw error
     if (others.length === 0) throw refused(first, cause)
   }
   let position = from
-  for (const event of events) position = await apply(db, copy, position, [event], step)
+  for (const event of events) {
+    position = await apply(db, copy, position, [event], await prepareBatch(db, copy, [event], folding), folding)
+  }
   return position
 }
 

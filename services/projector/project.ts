@@ -8,6 +8,8 @@ export type Changes = {
   versions: (FractalRow & { isCurrent: boolean })[]
   /** Fractals whose row goes. */
   deletes: string[]
+  /** What the events left of each fractal that they changed. */
+  states: ReadonlyMap<string, Task>
 }
 
 /** Hears each event and the state that it meets; of a fractal that was deleted in an earlier batch that is `unknown`. */
@@ -25,7 +27,7 @@ export function project(
   observe: Observer = () => {},
 ): Changes {
   const touched = new Map<string, Task>()
-  const changes: Changes = { versions: [], deletes: [] }
+  const changes: Changes = { versions: [], deletes: [], states: touched }
   const current = new Map<string, Changes['versions'][number]>()
   for (const event of events) {
     const before = touched.get(event.fractal) ?? rows.get(event.fractal) ?? unknown

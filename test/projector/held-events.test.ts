@@ -11,7 +11,7 @@ import { createLog } from '../../services/platform/log.ts'
 import { decideOn, loadParked, parkedEvents } from '../../services/platform/parked-events.ts'
 import { liveModel } from '../../services/platform/read-model.ts'
 import { fractal, fractalVersion, heldEvent } from '../../services/platform/schema.ts'
-import { applyBatch } from '../../services/projector/apply-batch.ts'
+import { applyBatch, prepareBatch } from '../../services/projector/apply-batch.ts'
 import { positionOf } from '../../services/projector/checkpoint.ts'
 import { compareTable, rebuild } from '../../services/projector/rebuild.ts'
 import { retryHeld } from '../../services/projector/retry-held.ts'
@@ -256,9 +256,9 @@ test('a batch that was begun before a fractal was let go is not written after it
     await p.append(requested())
     const next = (await p.parts.log.at(3)) as RecordedEvent
     await retryHeld(newer(p), [uuid], { asked: true })
-    const late = await applyBatch(p.parts.db, { model: liveModel, epoch: row.epoch }, positionOf(row), [next]).catch(
-      (error) => error,
-    )
+    const [{ db }, copy] = [p.parts, { model: liveModel, epoch: row.epoch }]
+    const prepared = await prepareBatch(db, copy, [next])
+    const late = await applyBatch(db, copy, positionOf(row), [next], prepared).catch((error) => error)
     assert.ok(isFaafoError(late, 'fence-lost'), String(late))
     assert.is((await p.checkpoint()).seq, 2)
   }))

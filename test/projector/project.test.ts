@@ -82,12 +82,12 @@ test('a removed fractal takes its row along, and stays away', () => {
   assert.equal(changes.deletes, [uuid])
   assert.equal(statusesOf(changes), ['deleted'])
   const retry: NewEvent = { ...requested(uuid), data: { ...requested().data, generation: 2, cause: 'retry' } }
-  assert.equal(project(new Map(), recordedAll(deleted, retry)), { versions: [], deletes: [] })
+  assert.equal(project(new Map(), recordedAll(deleted, retry)), { versions: [], deletes: [], states: new Map() })
 })
 
 test('events that change nothing write nothing', () => {
   const rows = new Map([[uuid, fractalFrom(requested(uuid))]])
-  assert.equal(project(rows, recordedAll(requested(uuid))), { versions: [], deletes: [] })
+  assert.equal(project(rows, recordedAll(requested(uuid))), { versions: [], deletes: [], states: new Map() })
 })
 
 test('a row holds of an error what the database can', () => {

@@ -7,7 +7,7 @@ import { isFaafoError } from '../../events/errors.ts'
 import type { RecordedEvent } from '../../events/events.ts'
 import { liveModel, PROJECTION_VERSION } from '../../services/platform/read-model.ts'
 import { checkpoint, fractal, fractalVersion } from '../../services/platform/schema.ts'
-import { applyBatch } from '../../services/projector/apply-batch.ts'
+import { applyBatch, prepareBatch } from '../../services/projector/apply-batch.ts'
 import { compareTable, rebuild, rollBack } from '../../services/projector/rebuild.ts'
 import { withPostgres } from '../support/database.ts'
 import { generateLog } from '../support/generated-log.ts'
@@ -186,7 +186,9 @@ test('a batch that began before another table took over is not written to it, th
     await p.append({ type: 'TaskCancelled', fractal: uuid, data: { generation: 1, reason: 'asked for' } })
     const event = (await p.parts.log.at(2)) as RecordedEvent
     const from = { seq, id: eventId, streamCreated, time }
-    const late = await applyBatch(db, { model: liveModel, epoch }, from, [event]).catch((error) => error)
+    const copy = { model: liveModel, epoch }
+    const prepared = await prepareBatch(db, copy, [event])
+    const late = await applyBatch(db, copy, from, [event], prepared).catch((error) => error)
     assert.ok(isFaafoError(late, 'fence-lost'), String(late))
     assert.is((await p.checkpoint()).seq, 1)
   }))

@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { z } from 'zod'
-import { isExtension, shapeOf } from '../support/shapes.ts'
+import { isExtension, shapeFile, shapeOf } from '../support/shapes.ts'
 import { vocabularies } from '../support/vocabularies.ts'
 
 /*
@@ -15,7 +15,6 @@ type Golden = { subject: string; headers: Record<string, string>; body: string; 
 
 const read = (path: string) => JSON.parse(readFileSync(new URL(`../../${path}`, import.meta.url), 'utf8'))
 const stored = new Set(readdirSync(new URL('../../events/shapes', import.meta.url)))
-const fileOf = (type: string, version: number) => `${type}-${version}.json`
 const position = { seq: 7, storedAt: Date.parse('2026-11-23T10:00:09.000Z') }
 const upTo = (n: number) => Array.from({ length: n }, (_, i) => i + 1)
 
@@ -49,8 +48,8 @@ for (const { name, schemas, versions, decode, encode, slot } of vocabularies) {
 
   for (const [type, newest] of known) {
     test(`${name}: what ${type} holds has not changed without a new version`, () => {
-      for (const version of upTo(newest)) assert.ok(stored.has(fileOf(type, version)), `version ${version} is gone`)
-      const [before, now] = [read(`events/shapes/${fileOf(type, newest)}`), shapeOf(schemas[type] as z.ZodType)]
+      for (const version of upTo(newest)) assert.ok(stored.has(shapeFile(type, version)), `version ${version} is gone`)
+      const [before, now] = [read(`events/shapes/${shapeFile(type, newest)}`), shapeOf(schemas[type] as z.ZodType)]
       assert.ok(
         isExtension(before, now),
         `${type} version ${newest} was stored in another shape: docs/changing-events.md says what to do`,
@@ -64,7 +63,7 @@ for (const { name, schemas, versions, decode, encode, slot } of vocabularies) {
 
 test('no shape is of an event that nobody knows', () => {
   const known = vocabularies.flatMap(({ versions }) =>
-    Object.entries(versions).flatMap(([type, newest]) => upTo(newest).map((version) => fileOf(type, version))),
+    Object.entries(versions).flatMap(([type, newest]) => upTo(newest).map((version) => shapeFile(type, version))),
   )
   assert.equal([...stored].sort(), known.sort())
 })

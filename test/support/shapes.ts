@@ -18,3 +18,7 @@ export function isExtension(earlier: Shape, later: Shape): boolean {
   if (!before || !after) return isDeepStrictEqual(before, after)
   return Object.entries(before).every(([name, shape]) => after[name] !== undefined && isExtension(shape, after[name]))
 }
+
+/** Name of the file in events/shapes: `TaskRequested` 1 is `task-requested-1.json`. */
+export const shapeFile = (type: string, version: number) =>
+  `${type.replace(/(?<!^)[A-Z]/g, (letter) => `-${letter}`).toLowerCase()}-${version}.json`

@@ -1,7 +1,7 @@
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import process from 'node:process'
-import { isExtension, shapeOf } from './shapes.ts'
+import { isExtension, shapeFile, shapeOf } from './shapes.ts'
 import { vocabularies } from './vocabularies.ts'
 
 /*
@@ -16,7 +16,7 @@ mkdirSync(folder, { recursive: true })
 const there = new Set(readdirSync(folder))
 for (const { schemas, versions } of vocabularies) {
   for (const [type, schema] of Object.entries(schemas)) {
-    const name = `${type}-${versions[type]}.json`
+    const name = shapeFile(type, versions[type] ?? 1)
     const file = join(folder, name)
     const shape = shapeOf(schema)
     if (there.has(name) && !isExtension(JSON.parse(readFileSync(file, 'utf8')), shape)) {

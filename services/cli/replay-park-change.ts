@@ -17,12 +17,13 @@ type Parts = ProjectorParts & { report: ProgressReport; signal: AbortSignal }
 /** `park event`: one after the other, to the end. */
 export async function parkAll(session: Session, cursors: string[], options: Change): Promise<void> {
   const { parkEvent } = await import('../replay/park-events.ts')
-  await tellAll(session, options, (parts) =>
+  const told = await tellAll(session, options, (parts) =>
     eachOf(session, cursors, async (cursor) => {
       const { id, fractal, status } = await parkEvent(parts, parseCursor(cursor), options)
       return { id, fractal, outcome: status === 'dropped' ? 'was dropped before' : 'parked' }
     }),
   )
+  if (told.length === 0) return
   session.say(
     options.dryRun ? 'nothing was changed' : 'the projector goes on within seconds; the fractals named are held back',
   )
@@ -112,7 +113,7 @@ async function tellAll(
   session: Session,
   { output, dryRun = false }: Change,
   outcomes: (parts: Parts) => AsyncGenerator<Outcome>,
-): Promise<void> {
+): Promise<Outcome[]> {
   const { onInstallation } = await import('./installation.ts')
   const told: Outcome[] = []
   await onInstallation(session, 'retrying', async (parts) => {
@@ -124,4 +125,5 @@ async function tellAll(
     }
   })
   if (output === 'json') await session.printJson(told)
+  return told
 }

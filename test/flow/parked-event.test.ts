@@ -197,6 +197,7 @@ test('what is no parked event is refused, with what it is', () =>
       const answer = await p.run(`replay ${line}`)
       assert.is(answer.code, code, `${line}: ${answer.stderr}`)
       assert.match(answer.stderr, said, line)
+      assert.not.match(answer.stderr, 'goes on', line)
     }
     assert.equal((await p.run('replay park list')).stderr, 'nothing is parked\n')
   }))

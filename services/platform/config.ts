@@ -3,6 +3,7 @@ import { resolve } from 'node:path'
 import { z } from 'zod'
 import { FaafoError } from '../../events/errors.ts'
 import { DEFAULT_COMPUTE_BUDGET } from '../../events/fractal.ts'
+import { isBlocked } from './ports.ts'
 
 /*
  * The environment, parsed once per process into one frozen value. Nothing but a main.ts and the command line
@@ -47,7 +48,11 @@ const schema = z.object({
     .optional(),
   DATA_DIR: z.string().default('.data'),
   HOST: z.string().default('127.0.0.1'),
-  PORT: whole(0, 65_535).default(8080),
+  PORT: whole(0, 65_535)
+    .refine((port) => !isBlocked(port), {
+      error: 'browsers connect to no such port; expected another one, such as 8080',
+    })
+    .default(8080),
   AUTH: z.enum(['off'], { error: 'expected off, or nothing' }).optional(),
   COMPUTE_BUDGET: z
     .string()

@@ -85,6 +85,9 @@ test('every bad value is told, with what a good one looks like', () => {
     ...['NATS_URL', 'PORT', 'STORAGE_URL', 'WORKERS', 'WORKER_NAME'],
   ])
   assert.ok(problems.includes('PORT=70000: expected a whole number from 0 to 65535'))
+  assert.equal(problemsOf({ PORT: '6000' }), [
+    'PORT=6000: browsers connect to no such port; expected another one, such as 8080',
+  ])
   assert.ok(problems.includes('NATS_URL=localhost:4222: expected nats://host:4222, or several with commas between'))
 })
 

@@ -1,6 +1,7 @@
 import process from 'node:process'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import { withOwnPostgres } from '../support/database.ts'
 import { freeze } from '../support/freeze.ts'
 import { until } from '../support/until.ts'
 import { complete, create, json, type Parts, params, post, smallPng, unknownUuid, withApi } from './with-api.ts'
@@ -92,46 +93,49 @@ test('a broker that hangs is answered for in time', () =>
   ))
 
 test('while the database is away writes go on and reads are 503', () =>
-  withApi(async (parts) => {
-    const { app, database } = parts
-    const before = await create(app)
-    await app.request('/v1/fractal')
-    await database?.kill()
-    const { uuid } = await create(app)
-    assert.is((await post(app, `/v1/fractal/${uuid}/cancel`)).status, 200)
-    assert.is((await app.request(`/v1/fractal/${before.uuid}`, { method: 'DELETE' })).status, 204)
-    assert.is((await post(app, '/v1/batch', [params])).status, 200)
-    for (const path of [
-      '/v1/fractal',
-      `/v1/fractal/${uuid}`,
-      `/fractal/${uuid}`,
-      '/v1/fractal?results_per_page=-1',
-      '/v1/fractal?after=0',
-      '/index/2',
-    ]) {
-      const response = await app.request(path)
-      assert.is(response.status, 503, path)
-      assert.is((await json(response)).code, 'database-unavailable')
-      assert.ok(Number(response.headers.get('retry-after')) > 0)
-    }
-    const page = await app.request('/', { headers: { accept: 'text/html,*/*' } })
-    assert.is(page.status, 503)
-    assert.match(await page.text(), /<h2>The database cannot be reached/)
-    const ready = await app.request('/readyz')
-    assert.is(ready.status, 200)
-    const health = await json(ready)
-    assert.equal(
-      [health.status, health.database.status, health.projection.status],
-      ['degraded', 'degraded', 'degraded'],
-    )
-    assert.is((await json(app.request('/v1/status'))).queue.oldest_waiting, null)
+  withApi(
+    async (parts) => {
+      const { app, database } = parts
+      const before = await create(app)
+      await app.request('/v1/fractal')
+      await database?.kill()
+      const { uuid } = await create(app)
+      assert.is((await post(app, `/v1/fractal/${uuid}/cancel`)).status, 200)
+      assert.is((await app.request(`/v1/fractal/${before.uuid}`, { method: 'DELETE' })).status, 204)
+      assert.is((await post(app, '/v1/batch', [params])).status, 200)
+      for (const path of [
+        '/v1/fractal',
+        `/v1/fractal/${uuid}`,
+        `/fractal/${uuid}`,
+        '/v1/fractal?results_per_page=-1',
+        '/v1/fractal?after=0',
+        '/index/2',
+      ]) {
+        const response = await app.request(path)
+        assert.is(response.status, 503, path)
+        assert.is((await json(response)).code, 'database-unavailable')
+        assert.ok(Number(response.headers.get('retry-after')) > 0)
+      }
+      const page = await app.request('/', { headers: { accept: 'text/html,*/*' } })
+      assert.is(page.status, 503)
+      assert.match(await page.text(), /<h2>The database cannot be reached/)
+      const ready = await app.request('/readyz')
+      assert.is(ready.status, 200)
+      const health = await json(ready)
+      assert.equal(
+        [health.status, health.database.status, health.projection.status],
+        ['degraded', 'degraded', 'degraded'],
+      )
+      assert.is((await json(app.request('/v1/status'))).queue.oldest_waiting, null)
 
-    await database?.restart()
-    await until(async () => (await app.request('/v1/fractal')).status === 200, { what: 'reads are back' })
-    await until(async () => (await json(app.request('/v1/fractal'))).num_results === 2, {
-      what: 'the tables caught up',
-    })
-  }))
+      await database?.restart()
+      await until(async () => (await app.request('/v1/fractal')).status === 200, { what: 'reads are back' })
+      await until(async () => (await json(app.request('/v1/fractal'))).num_results === 2, {
+        what: 'the tables caught up',
+      })
+    },
+    { database: withOwnPostgres },
+  ))
 
 test('a database that hangs, and one that nobody has set up, are 503 too', async () => {
   await withApi(
@@ -155,7 +159,7 @@ test('a database that hangs, and one that nobody has set up, are 503 too', async
       assert.is(response.status, 503)
       assert.match((await json(response)).detail, /not set up/)
     },
-    { projector: false },
+    { projector: false, database: withOwnPostgres },
   )
 })
 

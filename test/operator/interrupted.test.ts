@@ -2,6 +2,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { carryOut } from '../../services/operator/carry-out.ts'
 import { fail, json, post } from '../api/with-api.ts'
+import { withOwnPostgres } from '../support/database.ts'
 import { until } from '../support/until.ts'
 import { counts, freezingAfter, status, typesOf, withBulk } from './with-operator.ts'
 
@@ -121,25 +122,28 @@ test('one that was stopped before anybody began it ends without the table', () =
   ))
 
 test('an outage of the database and of the broker is waited out', () =>
-  withBulk(async (bulk) => {
-    const { server, database } = bulk
-    const uuids = await bulk.createMany(80)
-    bulk.start()
-    const id = await bulk.bulk('cancel', [], { rate: 20 })
-    const changed = () =>
-      bulk.operation(id).then(
-        (operation) => operation.counts?.changed ?? 0,
-        () => 0,
-      )
-    await until(async () => (await changed()) > 0, { what: 'it has begun' })
-    await database?.kill()
-    await database?.restart()
-    await until(async () => (await changed()) > 25, { what: 'it goes on' })
-    await server.kill()
-    await server.restart()
-    await until(async () => (await changed()) === 80, { what: 'it ends', withinMs: 90_000 })
-    assert.equal((await bulk.over(id)).counts, counts(80))
-    assert.equal(await bulk.appendedBy(id, uuids), { TaskCancelled: 80 })
-  }))
+  withBulk(
+    async (bulk) => {
+      const { server, database } = bulk
+      const uuids = await bulk.createMany(80)
+      bulk.start()
+      const id = await bulk.bulk('cancel', [], { rate: 20 })
+      const changed = () =>
+        bulk.operation(id).then(
+          (operation) => operation.counts?.changed ?? 0,
+          () => 0,
+        )
+      await until(async () => (await changed()) > 0, { what: 'it has begun' })
+      await database?.kill()
+      await database?.restart()
+      await until(async () => (await changed()) > 25, { what: 'it goes on' })
+      await server.kill()
+      await server.restart()
+      await until(async () => (await changed()) === 80, { what: 'it ends', withinMs: 90_000 })
+      assert.equal((await bulk.over(id)).counts, counts(80))
+      assert.equal(await bulk.appendedBy(id, uuids), { TaskCancelled: 80 })
+    },
+    { database: withOwnPostgres },
+  ))
 
 test.run()

@@ -6,7 +6,7 @@ import { type Db, isDatabaseAway, openDatabase, querying, rootCause } from '../.
 import { migrateDatabase } from '../../services/platform/migrate.ts'
 import { freePort } from '../../services/platform/ports.ts'
 import { fractal } from '../../services/platform/schema.ts'
-import { type Database, withClient, withPglite, withPostgres } from '../support/database.ts'
+import { type Database, withClient, withOwnPostgres, withPglite, withPostgres } from '../support/database.ts'
 import { until } from '../support/until.ts'
 
 async function withDb(url: string, use: (db: Db) => Promise<void>): Promise<void> {
@@ -71,7 +71,7 @@ test('a database at this version’s schema is looked at and left alone', () =>
   ))
 
 test('a database that is killed during a migration is away, and migrated once it is back', () =>
-  withPostgres((database) =>
+  withOwnPostgres((database) =>
     withDb(database.url, async (db) => {
       let migrating: Promise<unknown> | undefined
       await whileAnotherMigrates(database.url, async () => {

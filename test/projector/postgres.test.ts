@@ -1,7 +1,7 @@
 import { test } from 'uvu'
-import { withPostgres } from '../support/database.ts'
+import { withOwnPostgres } from '../support/database.ts'
 import { projectorContract } from './contract.ts'
 
-projectorContract(withPostgres)
+projectorContract(withOwnPostgres)
 
 test.run()

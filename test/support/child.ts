@@ -1,4 +1,5 @@
 import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process'
+import { Socket } from 'node:net'
 import process from 'node:process'
 import { sendSignal } from '../../services/up/supervisor.ts'
 
@@ -14,6 +15,8 @@ export type Child = {
   write(text: string): void
   /** Ends its standard input, as the end of this process would. */
   closeInput(): void
+  /** Does not keep this process from ending, until `end` is called. */
+  unref(): void
   /** Sends the signal, and resolves once the process is gone. */
   end(signal: 'SIGTERM' | 'SIGINT' | 'SIGQUIT' | 'SIGKILL'): Promise<void>
 }
@@ -47,7 +50,12 @@ export async function startChild(command: string, args: readonly string[], optio
     exitCode: () => ended?.code ?? null,
     write: (text) => void child.stdin?.write(text),
     closeInput: () => void child.stdin?.end(),
+    unref() {
+      child.unref()
+      for (const stream of [child.stdin, child.stdout, child.stderr]) if (stream instanceof Socket) stream.unref()
+    },
     async end(signal) {
+      child.ref()
       sendSignal(child, signal)
       await gone
     },

@@ -13,7 +13,7 @@ import { openDatabase } from '../../services/up/embedded-database.ts'
 import { cacheDir } from './cache-dir.ts'
 import { type Child, startChild } from './child.ts'
 import { type PostgresPrograms, postgresPrograms } from './postgres-program.ts'
-import { withTempDir } from './temp.ts'
+import { tempDir, withTempDir } from './temp.ts'
 import { until } from './until.ts'
 
 const run = promisify(execFile)
@@ -36,23 +36,20 @@ export type Database = {
   stop(): Promise<void>
 }
 
-export type PostgresServer = Database & {
+type PostgresServer = Database & {
   /** Makes an empty database on this server and gives its URL. */
   newDatabase(): Promise<string>
+  /** Does not keep this process from ending. */
+  unref(): void
 }
 
 export type PostgresOptions = {
   /** false, the default: nothing is flushed to the disk. kill -9 is survived either way, a power cut is not. */
   fsync?: boolean
-  /** A server that runs already: the database is made on it, and the server is left running. */
-  server?: PostgresServer
 }
 
 /** Starts a PostgreSQL server in `dir`, on a free port. */
-export async function startPostgres(
-  dir: string,
-  { fsync = false }: Omit<PostgresOptions, 'server'> = {},
-): Promise<PostgresServer> {
+export async function startPostgres(dir: string, { fsync = false }: PostgresOptions = {}): Promise<PostgresServer> {
   const programs = await postgresPrograms(dir)
   const { bin, runAs } = programs
   const data = join(dir, 'postgres')
@@ -100,14 +97,9 @@ function giveAway(folder: string, { uid, gid }: PostgresPrograms['runAs']): void
   }
 }
 
-/** Gives `use` an empty database on a real PostgreSQL server: one of its own, or `server`. */
-export async function withPostgres<T>(
-  use: (database: Database) => Promise<T>,
-  options: PostgresOptions = {},
-): Promise<T> {
-  const { server } = options
-  if (server) return use({ ...server, url: await server.newDatabase() })
-  return withTempDir(async (dir) => {
+/** Gives `use` an empty database on a PostgreSQL server of its own, to be killed and started again at will. */
+export const withOwnPostgres = <T>(use: (database: Database) => Promise<T>, options?: PostgresOptions): Promise<T> =>
+  withTempDir(async (dir) => {
     const own = await startPostgres(dir, options)
     try {
       return await use(own)
@@ -115,6 +107,28 @@ export async function withPostgres<T>(
       await own.stop()
     }
   })
+
+/**
+ * Gives `use` an empty database on a PostgreSQL server that the tests of a file share, for to start one takes a second:
+ * it is not theirs to kill.
+ */
+export async function withPostgres<T>(use: (database: Database) => Promise<T>): Promise<T> {
+  shared ??= startShared()
+  const server = await shared
+  return use({ ...server, url: await server.newDatabase() })
+}
+let shared: Promise<PostgresServer> | undefined
+
+/** It is ended once this process has nothing left to do. */
+async function startShared(): Promise<PostgresServer> {
+  const { dir, remove } = await tempDir()
+  const server = await startPostgres(dir)
+  server.unref()
+  process.once('beforeExit', async () => {
+    await server.stop()
+    await remove()
+  })
+  return server
 }
 
 /** Starts the embedded database as `faafo up` does, with `dir` as its data folder. */
@@ -162,7 +176,7 @@ export const withPglite = <T>(use: (database: Database) => Promise<T>): Promise<
     }
   })
 
-async function restartable(port: number, spawn: () => Promise<Child>): Promise<Database> {
+async function restartable(port: number, spawn: () => Promise<Child>): Promise<Database & { unref(): void }> {
   const url = `postgres://postgres@127.0.0.1:${port}/postgres`
   let child = await spawn()
   const ready = () =>
@@ -187,6 +201,7 @@ async function restartable(port: number, spawn: () => Promise<Child>): Promise<D
     exitCode: () => child.exitCode(),
     closeInput: () => child.closeInput(),
     kill: () => child.end('SIGKILL'),
+    unref: () => child.unref(),
     stop,
     async restart() {
       await stop()

@@ -44,7 +44,7 @@ export function bandwise(threads: number, run: (job: BandsJob) => Promise<Failur
     let pixelChecksum = ''
 
     function next(): Promise<unknown> | null {
-      if (!hasNext(ring)) return null
+      if (failure || !hasNext(ring)) return null // else, once the pool is closed, turns that fail would be given out for ever
       const { port1, port2 } = new MessageChannel()
       port1.on('message', (band: DrawnBand) => {
         drawn.set(band.band, band)

@@ -2,7 +2,7 @@ import { type ChildProcessByStdio, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import process from 'node:process'
 import { createInterface } from 'node:readline'
-import type { Readable, Writable } from 'node:stream'
+import { PassThrough, type Readable, type Writable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
 import { FaafoError } from '../../events/errors.ts'
 import { abortedError } from '../kernel/render.ts'
@@ -37,11 +37,13 @@ export const renderIsolated: Renderer = async (job, signal) => {
   child.stdin.on('error', () => {}) // a child that ended is noticed by that
   child.stdin.write(`${JSON.stringify(job)}\n`)
   const last: { rows: number; pixelChecksum?: string } & Partial<Failure> = { rows: 0 }
+  // Once the child has ended, Node throws away what it wrote and nobody has begun to read.
+  const output = child.stdout.pipe(new PassThrough())
   const lines = createInterface({ input: child.stderr })
   lines.on('line', (line) => Object.assign(last, parseReport(line)))
 
   async function* chunks(): AsyncGenerator<Uint8Array, void> {
-    for await (const chunk of child.stdout) yield chunk
+    for await (const chunk of output) yield chunk
     const [code, killedBy] = await ended
     if (signal.aborted) throw abortedError()
     if (last.error) throw errorOf({ error: last.error })

@@ -111,6 +111,25 @@ test('an error that is not ours says what it was to the log, and to nobody else'
     }
   }))
 
+test('a pool is closed whatever is being drawn', async () => {
+  for (const params of [endless, { ...picture, height: 4000 }, { ...picture, xa: 1n as unknown as number }]) {
+    let ending: Promise<unknown> = Promise.resolve()
+    await withPool(1, async (pool) => {
+      ending = read(await pool.render({ uuid, params }, never)).catch((error) => error)
+    })
+    assert.instance(await ending, Error)
+  }
+})
+
+test('a picture of a process of its own is whole, also where it is read late', async () => {
+  const params = { ...picture, width: 300, height: 200 } // the pipes hold it
+  const { bytes } = await collect(renderPng({ uuid, params }))
+  const rendering = await renderIsolated({ uuid, params }, never)
+  const isRunning = () => process.getActiveResourcesInfo().includes('ProcessWrap')
+  await until(() => !isRunning(), { what: 'the process has ended' })
+  assert.ok((await read(rendering)).equals(bytes))
+})
+
 test('a thousand renders that are aborted at random moments leave nothing behind', () =>
   withTempDir((dir) =>
     withPool(2, async (pool) => {

@@ -8,9 +8,12 @@ import { withPglite } from '../support/database.ts'
 import { generateLog } from '../support/generated-log.ts'
 import { withReadModel } from '../support/read-model.ts'
 import { withTempDir } from '../support/temp.ts'
-import { runHere, startProgram } from './run-program.ts'
+import { runHere, startProgram, withoutProgress } from './run-program.ts'
 
-const run = (args: string[], env: Record<string, string>) => runHere(args, '', env)
+async function run(args: string[], env: Record<string, string>) {
+  const { stderr, ...ended } = await runHere(args, '', env)
+  return { ...ended, stderr: withoutProgress(stderr) }
+}
 const runProcess = (args: string[], env: Record<string, string>) => startProgram(args, { env }).ended
 
 test('replay and migrate find what runs on the data folder, and work on its log and tables', () =>

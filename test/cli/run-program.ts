@@ -10,6 +10,9 @@ export type RunOptions = { endpoint?: string; cwd?: string; env?: Record<string,
 
 const root = join(import.meta.dirname, '..', '..')
 
+/** Without the lines that tell how far something is, of which there are more the longer it takes. */
+export const withoutProgress = (stderr: string): string => stderr.replace(/^[a-z]+: \d+ %, .*\n/gm, '')
+
 /** Starts the command line from its sources, with none of our own settings in its environment. */
 export function startProgram(
   args: readonly string[],

@@ -4,7 +4,8 @@ import { FaafoError, messageOf } from '../../events/errors.ts'
 import { withoutPassword } from './config.ts'
 import * as schema from './schema.ts'
 
-export type Db = PostgresJsDatabase<typeof schema>
+/** `$client`: what it is connected to. */
+export type Db = PostgresJsDatabase<typeof schema> & { $client: Pick<postgres.Sql, 'options'> }
 export type Database = { db: Db; close(): Promise<void> }
 
 /** Longer than any statement of ours takes. A host that went away without a word is else noticed after 15 minutes. */

@@ -80,17 +80,23 @@ async function moveOn(
   next: LogPosition,
   step: Step,
 ): Promise<LogPosition> {
-  const fence = sql`
-      update ${checkpoint}
-      set seq = ${next.seq}, event_id = ${next.id}, stream_created = ${next.streamCreated}, time = ${next.time}, halted = null
-      where projection = ${model.projection} and seq = ${previous.seq} and event_id is not distinct from ${previous.id} and epoch = ${epoch}
-      returning 1`
+  const fence = fenceOf({ model, epoch }, previous, next)
   const [fenced] = await querying('project events', () =>
     db.execute<{ moved: number }>(statementOf(model, fence, step, holding(model, step.held))),
   )
   if (fenced?.moved === 1) return next
-  throw new FaafoError('fence-lost', `cannot go on from event ${previous.seq}: the checkpoint is not there`)
+  throw fenceLost(previous)
 }
+
+/** Moves the checkpoint of a copy from one position to another, where it is there: then it gives one row. */
+export const fenceOf = ({ model, epoch }: Copy, previous: LogPosition, next: LogPosition): SQL => sql`
+      update ${checkpoint}
+      set seq = ${next.seq}, event_id = ${next.id}, stream_created = ${next.streamCreated}, time = ${next.time}, halted = null
+      where projection = ${model.projection} and seq = ${previous.seq} and event_id is not distinct from ${previous.id} and epoch = ${epoch}
+      returning 1`
+
+export const fenceLost = ({ seq }: LogPosition): FaafoError =>
+  new FaafoError('fence-lost', `cannot go on from event ${seq}: the checkpoint is not there`)
 
 /**
  * Applies events that were held back, all of which the checkpoint is past, and lets go of those of the sequences `gone`.
@@ -125,7 +131,7 @@ async function readRows(db: Db, model: ReadModel, uuids: string[]): Promise<Map<
 }
 
 /** Of whom there may be a row: those whose first request is among the events had none before it. */
-function uuidsOfRows(events: readonly RecordedEvent[]): string[] {
+export function uuidsOfRows(events: readonly RecordedEvent[]): string[] {
   const known = new Map<string, boolean>()
   for (const { fractal, type, data } of events) {
     if (!known.has(fractal)) known.set(fractal, type !== 'TaskRequested' || data.generation > 1)
@@ -169,7 +175,8 @@ const holding = ({ held }: ReadModel, rows: readonly HeldRow[]): SQL =>
 
 // Whole batches travel as one parameter each, so that a statement's size does not hang on a batch's.
 
-const isAmong = ({ table }: ReadModel, uuids: string[]): SQL => sql`${table.uuid} = any(${sql.param(uuids)}::uuid[])`
+export const isAmong = ({ table }: ReadModel, uuids: string[]): SQL =>
+  sql`${table.uuid} = any(${sql.param(uuids)}::uuid[])`
 
 /** The columns of a table, as lists in SQL. */
 function listsOf(table: PgTable) {

@@ -56,6 +56,16 @@ export async function beginCopy(db: Db, model: ReadModel): Promise<Copy> {
   return { model, epoch }
 }
 
+/** Puts a copy back to the start of the log. */
+export const emptyCopy = (db: Db, copy: Copy): Promise<void> =>
+  run(db, 'empty the new read model', [
+    ...eachTable((table) => `lock table ${copy.model.schema}.${table} in access exclusive mode`),
+    isThere(copy),
+    `truncate ${eachTable((table) => `${copy.model.schema}.${table}`).join(', ')}`,
+    `update projection_checkpoint set seq = 0, event_id = null, stream_created = null, time = 0
+       where projection = '${copy.model.projection}'`,
+  ])
+
 /** Makes the indexes that the served one has, one after the other: quicker once the rows are there. */
 export async function indexCopy(db: Db, copy: Copy): Promise<void> {
   const { model } = copy

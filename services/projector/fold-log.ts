@@ -15,7 +15,7 @@ import { pause } from '../platform/shutdown.ts'
 import type { StoredMessage } from '../platform/slots.ts'
 import { applyBatch, type Copy, goPast, type Prepared, prepareBatch } from './apply-batch.ts'
 import { openCheckpoint, positionOf, writeHalted } from './checkpoint.ts'
-import { plainId, readHeldBack, rowOfParked } from './held-events.ts'
+import { type Exceptions, plainId, readHeldBack, rowOfParked } from './held-events.ts'
 import type { Observer } from './project.ts'
 
 export type ProjectorParts = { db: Db; broker: Broker; log: Log; logger: Logger }
@@ -33,6 +33,8 @@ export type FoldOptions = {
   until?: number
   /** Events of one transaction at most, where not as many as usual. */
   batchSize?: number
+  /** How they come into the tables, where not by statements. */
+  prepare?: Prepare
   /** Hears the checkpoint that it begins at. */
   onOpen?: (row: CheckpointRow) => void
   onProgress?: (position: LogPosition) => void
@@ -43,6 +45,17 @@ export type FoldOptions = {
   /** What was decided about an event that cannot be read or stored; what operators recorded where nothing is given. */
   decisionOn?: DecisionOn | undefined
 }
+
+export type Folding = { observe?: Observer | undefined; exceptions?: Exceptions }
+
+/**
+ * Works out what a batch does to the tables, while the one before it is on its way to them; resolves to what brings them
+ * from the position before it to the one after it, and throws as `applyBatch`.
+ */
+export type Prepare = (
+  events: readonly RecordedEvent[],
+  folding: Folding,
+) => Promise<(from: LogPosition) => Promise<LogPosition>>
 
 /** null: nobody is to go on past it. */
 export type DecisionOn = (message: StoredMessage, error: FaafoError) => Promise<Parked | null>
@@ -93,6 +106,7 @@ async function foldOn(
     copy: asked,
     until = Number.POSITIVE_INFINITY,
     batchSize = BATCH,
+    prepare: askedPrepare,
     onOpen = () => {},
     observe,
     onProgress = () => {},
@@ -113,6 +127,7 @@ async function foldOn(
   if (position.seq >= until) return
   const [heldBack, dropped] = await Promise.all([readHeldBack(db, copy.model), droppedEvents(broker)])
   const folding = { observe, exceptions: { heldBack, dropped } }
+  const prepare = askedPrepare ?? inStatements(db, copy)
   const stop = new AbortController()
   const batches = readLog(
     { broker, log, logger },
@@ -129,7 +144,6 @@ async function foldOn(
     return signal.aborted || position.seq >= until || isDone(position)
   }
   try {
-    let carried: Prepared['states'] | undefined
     const upcoming = paced(batches, batchSize, signal)
     for (;;) {
       const next = upcoming.next()
@@ -140,11 +154,10 @@ async function foldOn(
       const { done, value: batch } = await next
       if (done) break
       const events = batch.filter((event) => event.seq <= until)
-      const prepared = await prepareBatch(db, copy, events, { ...folding, carried })
+      const write = await prepare(events, folding)
       if (await written()) return
-      writing = apply(db, copy, position, events, prepared, folding)
+      writing = write(position)
       writing.catch(() => {}) // thrown once it is awaited
-      carried = prepared.states
       if (batch.length < batchSize && (await written())) return
     }
     await written()
@@ -201,14 +214,23 @@ async function* paced(
   }
 }
 
+function inStatements(db: Db, copy: Copy): Prepare {
+  let carried: Prepared['states'] | undefined
+  return async (events, folding) => {
+    const prepared = await prepareBatch(db, copy, events, { ...folding, carried })
+    carried = prepared.states
+    return (from) => apply(db, copy, from, events, prepared, folding)
+  }
+}
+
 /** Where the database refuses what an event would make of a row, the events before it are applied and that one is named. */
 async function apply(
   db: Db,
   copy: Copy,
   from: LogPosition,
-  events: RecordedEvent[],
+  events: readonly RecordedEvent[],
   prepared: Prepared,
-  folding: Parameters<typeof prepareBatch>[3],
+  folding: Folding,
 ): Promise<LogPosition> {
   const [first, ...others] = events
   if (!first) return from

@@ -1,20 +1,26 @@
 import { FaafoError, isFaafoError } from '../../events/errors.ts'
 import { parkedIdOf } from '../../events/parked.ts'
+import { openBulkLoader } from '../platform/bulk-loader.ts'
 import { readCheckpoint } from '../platform/checkpoint.ts'
+import { rootCause } from '../platform/database.ts'
 import type { Log } from '../platform/log.ts'
 import { type LogPosition, startOfLog, verifyPosition } from '../platform/log-reader.ts'
 import { migrateDatabase } from '../platform/migrate.ts'
 import { checkModel, nextModel, PROJECTION_VERSION, previousModel } from '../platform/read-model.ts'
 import { pause } from '../platform/shutdown.ts'
 import type { Copy } from './apply-batch.ts'
+import { bulkFold } from './bulk-fold.ts'
 import { openCheckpoint, positionOf } from './checkpoint.ts'
 import { compareModels, type Difference } from './compare-models.ts'
-import { beginCopy, type Change, dropCopy, indexCopy, putBack, takeOver } from './copies.ts'
-import { type FoldOptions, foldLog, type ProjectorParts } from './fold-log.ts'
+import { beginCopy, type Change, dropCopy, emptyCopy, indexCopy, putBack, takeOver } from './copies.ts'
+import { type FoldOptions, foldLog, isRefusal, type ProjectorParts } from './fold-log.ts'
 
 /** First and longest pause after readers kept a table from changing places: they are let through meanwhile. */
 const LOCKED_MS = 1_000
 const LONGEST_LOCKED_MS = 10_000
+
+/** Events whose rows are loaded together: with few of them little is alive at a time, which the garbage collector likes. */
+const LOADED = 500
 
 export type Compared = {
   /** Sequence that the new rows stand at. */
@@ -49,10 +55,9 @@ export function rebuild(
     if (version > PROJECTION_VERSION) throw otherVersion('rebuild', version)
     const replaces = await astray(parts.log, served)
     if (replaces && !acceptsLog) throw replaces.error
-    await catchUp(parts, copy, options)
-    await indexCopy(db, copy)
+    await fill(parts, copy, options)
+    const [compared] = await Promise.all([compare(parts, copy, replaces !== undefined), indexCopy(db, copy)])
     const { seq } = await catchUp(parts, copy, options)
-    const compared = await compare(parts, copy, replaces !== undefined)
     const last = await changeAtEnd(parts, copy, options, (position) => takeOver(db, copy, position, replaces && served))
     return { ...compared, seq: Math.max(seq, last) }
   })
@@ -122,12 +127,32 @@ function withWayOut(error: FaafoError): FaafoError {
   return new FaafoError(code, `${message}; ${wayOut}`, { cause: error, details })
 }
 
+/**
+ * Folds the log into an empty copy, by COPY where the database takes it. Where it refuses a row, all is done again by
+ * statements, which find the event that led to it.
+ */
+async function fill(parts: ProjectorParts, copy: Copy, options: Options): Promise<void> {
+  const loader = await openBulkLoader(parts.db, parts.logger)
+  try {
+    const bulk = loader && bulkFold(parts.db, copy, loader)
+    const position = await catchUp(parts, copy, options, bulk ? { prepare: bulk.prepare, batchSize: LOADED } : {})
+    await bulk?.finish(position)
+  } catch (error) {
+    if (!loader || !isRefusal(rootCause(error))) throw error
+    await loader.close()
+    await emptyCopy(parts.db, copy)
+    await catchUp(parts, copy, options)
+  } finally {
+    await loader?.close()
+  }
+}
+
 /** To the end that the log has now. */
 async function catchUp(
   parts: ProjectorParts,
   copy: Copy,
   { signal, onProgress = () => {} }: Options,
-  folding: Pick<FoldOptions, 'observe' | 'decisionOn'> = {},
+  folding: Pick<FoldOptions, 'observe' | 'decisionOn' | 'prepare' | 'batchSize'> = {},
 ): Promise<LogPosition> {
   const { lastSeq } = await parts.log.head()
   let position = startOfLog

@@ -30,9 +30,30 @@ export type CloudEvent<T extends EventType = EventType> = {
 
 const schemaOf = (type: EventType) =>
   z.object({ ...attributes, type: z.literal(type), data: dataSchemas[type] }).meta({ id: type })
-const [first, ...others] = (Object.keys(dataSchemas) as EventType[]).map(schemaOf)
+
+/** Of each type of event, whole. */
+export const cloudEventSchemas = Object.fromEntries(
+  (Object.keys(dataSchemas) as EventType[]).map((type) => [type, schemaOf(type)]),
+) as Record<EventType, ReturnType<typeof schemaOf>>
+const [first, ...others] = Object.values(cloudEventSchemas)
 
 export const cloudEventSchema = z.discriminatedUnion('type', [first as NonNullable<typeof first>, ...others])
+
+/** An event that this version of the program cannot read: no data, and why. */
+export const unreadableEventSchema = z
+  .object({
+    specversion: attributes.specversion,
+    id: attributes.id,
+    source: attributes.source,
+    type: z.string(),
+    subject: z.string().optional().meta({ description: 'uuid of the fractal, where the event says it' }),
+    schemaversion: z.string().optional(),
+    cursor: attributes.cursor,
+    recordedtime: attributes.recordedtime,
+    unreadable: z.string().meta({ description: 'why it cannot be read' }),
+  })
+  .meta({ id: 'UnreadableEvent' })
+export type UnreadableCloudEvent = z.output<typeof unreadableEventSchema>
 
 export const cloudEventOf = (event: RecordedEvent): CloudEvent =>
   ({

@@ -17,6 +17,7 @@ export type ErrorCode =
   | 'removed' // the uuid was deleted and stays deleted
   | 'idempotency-mismatch' // the key was used with another body or uuid
   | 'illegal-transition' // cancel or retry in a state that does not allow it
+  | 'too-many-streams' // as many follow events as one api serves
   | 'query-result' // `single` was asked for and there was none, or more than one
   // a part that we depend on
   | 'log-unavailable' // the broker cannot be reached; an append may or may not have happened

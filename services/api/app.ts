@@ -3,16 +3,19 @@ import { methodNotAllowed } from 'hono/method-not-allowed'
 import { routePath } from 'hono/route'
 import { v7 } from 'uuid'
 import { FaafoError, isFaafoError } from '../../events/errors.ts'
+import { createFeed } from '../platform/feed.ts'
 import { operationsOf } from '../platform/operations.ts'
 import type { Api, ApiOptions } from './api.ts'
+import { asyncApiDocument } from './asyncapi.ts'
 import { postBatch } from './batch.ts'
 import { deleteFractal, postCancel, postRetry } from './commands.ts'
-import { getDocsFile, getProblem } from './docs.ts'
+import { getDocsFile, getProblem, getSchema } from './docs.ts'
 import { postEstimate } from './estimate.ts'
+import { getEvents } from './events.ts'
 import { createFreshness } from './freshness.ts'
 import { guard } from './guard.ts'
 import { getHealth, getReady } from './health.ts'
-import { getEvents } from './history.ts'
+import { getHistory } from './history.ts'
 import { getImage } from './images.ts'
 import { listFractals } from './list.ts'
 import { createLogSpace } from './log-space.ts'
@@ -20,11 +23,13 @@ import { openApiDocument } from './openapi.ts'
 import { getOperation, postOperation, postStop } from './operations.ts'
 import { errorAnswer, getDocs, getGallery, getIcon } from './pages.ts'
 import { problemResponse } from './problems.ts'
+import { getProgress } from './progress.ts'
 import { createReadinessLog } from './readiness-log.ts'
 import { readCheckpoint } from './reading.ts'
 import { postFractal } from './request.ts'
 import { showFractal } from './show.ts'
 import { getMetrics, getStatus } from './status.ts'
+import { createStreams } from './streams.ts'
 
 /** The api as a handler of requests, with no socket yet. */
 export function createApi(options: ApiOptions): Hono {
@@ -32,6 +37,8 @@ export function createApi(options: ApiOptions): Hono {
     ...options,
     logSpace: createLogSpace(),
     operations: operationsOf(options.broker),
+    feed: createFeed(options, options.stopping),
+    streams: createStreams(options.stopping, options.metrics),
     noteReadiness: createReadinessLog(options.logger),
     freshness: createFreshness({
       readSeq: async () => (await readCheckpoint(options.db))?.seq ?? 0,
@@ -59,7 +66,8 @@ export function createApi(options: ApiOptions): Hono {
   app.get('/v1/fractal', (c) => listFractals(api, c))
   app.get('/v1/fractal/:uuid', (c) => showFractal(api, c))
   app.delete('/v1/fractal/:uuid', (c) => deleteFractal(api, c))
-  app.get('/v1/fractal/:uuid/events', (c) => getEvents(api, c))
+  app.get('/v1/fractal/:uuid/events', (c) => getHistory(api, c))
+  app.get('/v1/fractal/:uuid/progress', (c) => getProgress(api, c))
   app.get('/v1/fractal/:uuid/image', (c) => getImage(api, c))
   app.post('/v1/fractal/:uuid/cancel', (c) => postCancel(api, c))
   app.post('/v1/fractal/:uuid/retry', (c) => postRetry(api, c))
@@ -68,6 +76,7 @@ export function createApi(options: ApiOptions): Hono {
   app.post('/v1/operations', (c) => postOperation(api, c))
   app.get('/v1/operations/:id', (c) => getOperation(api, c))
   app.post('/v1/operations/:id/cancel', (c) => postStop(api, c))
+  app.get('/v1/events', (c) => getEvents(api, c))
   app.get('/v1/status', (c) => getStatus(api, c))
   app.get('/fractal/:uuid', (c) => getImage(api, c))
 
@@ -75,6 +84,8 @@ export function createApi(options: ApiOptions): Hono {
   app.get('/readyz', (c) => getReady(api, c))
   app.get('/metrics', (c) => getMetrics(api, c))
   app.get('/openapi.json', (c) => c.json(openApiDocument()))
+  app.get('/asyncapi.json', (c) => c.json(asyncApiDocument()))
+  app.get('/schemas/:file', getSchema)
   app.get('/problems/:code', getProblem)
 
   for (const path of PAGES) app.get(path, (c) => getGallery(api, c))

@@ -1,4 +1,5 @@
-import { readFile } from 'node:fs/promises'
+import { existsSync } from 'node:fs'
+import { readdir, readFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import type { Context } from 'hono'
@@ -26,6 +27,32 @@ export async function getDocsFile(c: Context): Promise<Response> {
   const type = assets.get(file)
   if (type === undefined) throw new FaafoError('not-found', `cannot show '${c.req.path}': there is no such page`)
   return c.body(new Uint8Array(await readFile(join(folder(), file))), 200, { ...headers, 'content-type': type })
+}
+
+/** The folder events/shapes of this installation, beside the sources or the compiled ones. */
+function shapesFolder(): string {
+  let folder = import.meta.dirname
+  while (!existsSync(join(folder, 'events', 'shapes'))) {
+    const parent = dirname(folder)
+    if (parent === folder) throw new Error('the folder events/shapes is missing from this installation')
+    folder = parent
+  }
+  return join(folder, 'events', 'shapes')
+}
+
+/** GET /schemas/:file: JSON Schema of what the data of one version of a fractal's event is. It never changes but by fields that may be absent. */
+export async function getSchema(c: Context): Promise<Response> {
+  const file = c.req.param('file') ?? ''
+  const names = await readdir(shapesFolder())
+  const ours = names.filter((name) => name.startsWith('task-'))
+  if (!ours.includes(file)) {
+    throw new FaafoError(
+      'not-found',
+      `cannot show '${c.req.path.slice(0, 80)}': there are ${ours.map((name) => `/schemas/${name}`).join(', ')}`,
+    )
+  }
+  const shape = JSON.parse(await readFile(join(shapesFolder(), file), 'utf8'))
+  return c.json({ $id: `/schemas/${file}`, ...shape }, 200, { 'content-type': 'application/schema+json' })
 }
 
 /** GET /problems/:code, where the `type` of a problem points to. */

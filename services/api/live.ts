@@ -8,6 +8,8 @@ export type Live = {
   workers(): WorkerPresence[]
   /** Share of the picture that is done, 0 to 1, while it renders; else null. */
   progressOf(fractal: Fractal): number | null
+  /** Calls back whenever something is heard of its render; returns the function that ends that. */
+  onProgress(uuid: string, listener: () => void): () => void
 }
 
 const MOST_RENDERS = 10_000
@@ -16,6 +18,7 @@ const MOST_RENDERS = 10_000
 export function followLive(broker: Broker): Live {
   const workers = new Map<string, { heardAt: number; presence: WorkerPresence }>()
   const renders = new Map<string, RenderProgress>()
+  const listeners = new Map<string, Set<() => void>>()
 
   const closed = () => {} // before it was open; the broker itself says why
   listen<WorkerPresence>(broker, broker.names.presence('*'), (presence) => {
@@ -28,6 +31,7 @@ export function followLive(broker: Broker): Live {
     renders.set(uuid, progress)
     const [oldest] = renders.keys()
     if (renders.size > MOST_RENDERS && oldest !== undefined) renders.delete(oldest)
+    for (const tell of listeners.get(uuid) ?? []) tell()
   }).catch(closed)
 
   return {
@@ -44,6 +48,14 @@ export function followLive(broker: Broker): Live {
       const render = renders.get(fractal.uuid)
       if (!render || render.generation !== fractal.generation || !(render.total > 0)) return 0
       return Math.min(1, Math.max(0, render.done / render.total))
+    },
+    onProgress(uuid, listener) {
+      const ofUuid = listeners.get(uuid) ?? new Set()
+      listeners.set(uuid, ofUuid.add(listener))
+      return () => {
+        ofUuid.delete(listener)
+        if (ofUuid.size === 0) listeners.delete(uuid)
+      }
     },
   }
 }

@@ -55,6 +55,7 @@ await runService('api', async () => {
     host,
     computeBudget: config.computeBudget,
     syncInterval: brokerConfig.syncInterval,
+    stopping: stop,
     random: Math.random,
   })
 

@@ -27,6 +27,7 @@ export function createMetrics({ ofProcess }: { ofProcess: boolean }) {
     workers: gauge('faafo_workers', 'workers heard of lately'),
     lagEvents: gauge('faafo_projection_lag_events', 'events that are not in the tables yet'),
     lagSeconds: gauge('faafo_projection_lag_seconds', 'age of the oldest event that is not in the tables yet'),
+    streams: gauge('faafo_event_streams', 'clients that follow events over server-sent events'),
     parked: gauge('faafo_parked_events', 'events that could not be handled and hold their fractals back'),
   }
 }

@@ -2,13 +2,13 @@ import { OpenAPIHono, type RouteConfig } from '@hono/zod-openapi'
 import { z } from 'zod'
 import { fractalRequestSchema, uuidSchema } from '../../events/fractal.ts'
 import { VERSION } from '../platform/identity.ts'
+import { eventRoutes } from './openapi-events.ts'
 import { operationRoutes } from './openapi-operations.ts'
 import { json, problems, requestHeaders } from './openapi-parts.ts'
 import {
   batchAnswerSchema,
   batchSchema,
   estimateSchema,
-  fractalEventsSchema,
   fractalObjectSchema,
   fractalPageSchema,
   keysetPageSchema,
@@ -119,10 +119,6 @@ const routes: RouteConfig[] = [
     { 200: json('the fractal', fractalObjectSchema), ...problems(400, 404, 410, 503) },
     showQuerySchema,
   ),
-  ofFractal('get', '/events', 'Everything that happened to a fractal, also to one that was deleted', {
-    200: json('the events, as CloudEvents', fractalEventsSchema),
-    ...problems(404, 503),
-  }),
   ofFractal('delete', '', 'Delete a fractal; its uuid stays deleted', {
     204: { description: 'it is gone, or there was none' },
     ...problems(503, 507),
@@ -167,6 +163,7 @@ const routes: RouteConfig[] = [
     request: { body: { content: { 'application/json': { schema: fractalRequestSchema } } } },
     responses: { 200: json('the estimate', estimateSchema), ...problems(400, 403, 413, 415) },
   },
+  ...eventRoutes,
   ...operationRoutes,
   plain('/v1/status', 'Queue, workers and projection', json('as far as it can be told just now', statusSchema)),
   plain('/healthz', 'Whether this process answers', json('it does', z.object({ status: z.literal('ok') }))),
@@ -175,6 +172,16 @@ const routes: RouteConfig[] = [
   }),
   plain('/metrics', 'Metrics for Prometheus', text('the metrics', 'text/plain')),
   plain('/openapi.json', 'This document', json('OpenAPI 3.1', z.looseObject({}))),
+  plain('/asyncapi.json', 'The events, as AsyncAPI 3', json('AsyncAPI 3', z.looseObject({}))),
+  {
+    ...plain(
+      '/schemas/{file}',
+      'What the data of one version of an event is',
+      { description: 'JSON Schema', content: { 'application/schema+json': { schema: z.looseObject({}) } } },
+      problems(404),
+    ),
+    request: { params: z.object({ file: z.string().meta({ example: 'task-requested-1.json' }) }) },
+  },
   {
     ...plain(
       '/problems/{code}',

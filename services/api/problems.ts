@@ -22,6 +22,7 @@ const rules: Record<ErrorCode, Rule> = {
   'idempotency-mismatch': { status: 422, title: 'The idempotency key was used for another request' },
   'illegal-transition': { status: 409, title: 'The state does not allow that' },
   'query-result': { status: 400, title: 'The query has not exactly one result' },
+  'too-many-streams': { status: 503, title: 'Too many follow the events', retryAfterS: 5 },
   'log-unavailable': { status: 503, title: 'The log cannot be reached', retryAfterS: 1 },
   'log-full': { status: 507, title: 'The log is full' },
   'log-replaced': { status: 410, title: 'The log is another one' },

@@ -1,5 +1,10 @@
 import { z } from 'zod'
-import { type CloudEvent, cloudEventSchema } from '../../events/cloud-event.ts'
+import {
+  type CloudEvent,
+  cloudEventSchema,
+  type UnreadableCloudEvent,
+  unreadableEventSchema,
+} from '../../events/cloud-event.ts'
 import { fractalRequestSchema } from '../../events/fractal.ts'
 import { statuses } from '../../events/task.ts'
 
@@ -202,15 +207,19 @@ export const showQuerySchema = readQuerySchema.extend({
 })
 
 export const fractalEventsSchema = z
-  .object({ events: z.array(cloudEventSchema).meta({ description: 'in the order of the log' }) })
+  .object({
+    events: z
+      .array(z.union([cloudEventSchema, unreadableEventSchema]))
+      .meta({ description: 'in the order of the log' }),
+  })
   .meta({ id: 'FractalEvents' })
-export type FractalEvents = { events: CloudEvent[] }
+export type FractalEvents = { events: (CloudEvent | UnreadableCloudEvent)[] }
 
 /** Largest keyset page. Numbered pages may be larger: they are streamed. */
 export const MOST_KEYSET_RESULTS = 1_000
 
 /** A number in a query, of which every mistake reads the same. */
-function wholeNumber(min: number, max: number, error = `expected a whole number from ${min} to ${max}`) {
+export function wholeNumber(min: number, max: number, error = `expected a whole number from ${min} to ${max}`) {
   return z.coerce.number({ error }).int({ error }).min(min, { error }).max(max, { error })
 }
 const resultsExpected = 'expected a whole number from 1 to 1000000000, or -1 for all'

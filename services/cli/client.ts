@@ -13,6 +13,7 @@ import type {
   Ready,
   Status,
 } from '../api/schemas.ts'
+import { type FollowedEvent, type Following, followEvents } from './client-follow.ts'
 import { type Bulk, type OperationsClient, operationsClient } from './client-operations.ts'
 import { type ClientOptions, createTransport } from './transport.ts'
 import { isFinished, watchFractals } from './watch.ts'
@@ -32,6 +33,8 @@ export type {
   ClientOptions,
   CloudEvent,
   Estimate,
+  FollowedEvent,
+  Following,
   FractalObject,
   FractalPage,
   FractalRequest,
@@ -88,7 +91,12 @@ export type Client = {
   /** `asOf`: as it was at a cursor or a time. Throws `not-found`. */
   get(uuid: string, options?: Cancellable & { asOf?: string | undefined }): Promise<FractalObject>
   /** Everything that happened to it, in the order of the log; also to one that was deleted. Throws `not-found`. */
-  events(uuid: string, options?: Cancellable): Promise<CloudEvent[]>
+  events(uuid: string, options?: Cancellable): Promise<FollowedEvent[]>
+  /**
+   * Every event from a moment on, in the order of the log, for ever: each once and without a gap, over connections that
+   * break. Throws `log-replaced` where the log is not the one of the cursor, and `aborted` when the signal fires.
+   */
+  follow(options?: Following): AsyncGenerator<FollowedEvent, void, undefined>
   /** 10 to a page by default; `resultsPerPage` −1 means all. */
   list(options?: Listing & { page?: number }): Promise<FractalPage>
   /** The page that follows `after`, a cursor; '0' stands before the first. In the order of creation. */
@@ -107,8 +115,8 @@ export type Client = {
   /** Whether requests are taken, and how each part fares. */
   ready(options?: Cancellable): Promise<Ready>
   /**
-   * Looks at fractals until each is completed, failed, cancelled or removed; every look yields those that were not
-   * finished in the look before. An api that is away is waited for, `patienceMs` (default 30,000) at a time.
+   * Looks at fractals until each is completed, failed, cancelled or removed: at all that are not finished now and then, and at
+   * those of which an event tells the end at once. An api that is away is waited for, `patienceMs` (default 30,000) at a time.
    */
   watch(
     uuids: Iterable<string>,
@@ -160,6 +168,8 @@ export function createClient(options: ClientOptions): Client {
       })
       return answer.events
     },
+
+    follow: (options) => followEvents(transport, options),
 
     list({ page, resultsPerPage, q, asOf, signal } = {}) {
       const query = { page, results_per_page: resultsPerPage, q: q && JSON.stringify(q), as_of: asOf }

@@ -2,6 +2,7 @@ import { Command, CommanderError } from 'commander'
 import { addBench } from './bench.ts'
 import { addBulk } from './bulk.ts'
 import { addCreate } from './create.ts'
+import { addEvents } from './events.ts'
 import { addGet } from './get.ts'
 import { addInspect } from './inspect.ts'
 import { addLifecycle } from './lifecycle.ts'
@@ -78,6 +79,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 the api cannot be reached.`,
   addVerify(program, surroundings)
   addLifecycle(program, surroundings)
   addBulk(program, surroundings)
+  addEvents(program, surroundings)
   addStatus(program, surroundings)
   addBench(program, surroundings)
   program.commandsGroup('Services:')

@@ -2,9 +2,7 @@ import { type Command, InvalidArgumentError, Option } from 'commander'
 import { messageOf } from '../../events/errors.ts'
 import type { EventType } from '../../events/events.ts'
 import { type Moment, parseMoment } from '../../events/moment.ts'
-import { parkedIdOf } from '../../events/parked.ts'
 import { eventTypes } from '../../events/subjects.ts'
-import type { UnreadableEvent } from '../platform/unreadable.ts'
 import { inSession, parseUuid, type Session, type Surroundings } from './session.ts'
 
 type Options = { uuid: string[]; type: EventType[]; since?: Moment; follow: boolean; output: 'table' | 'json' }
@@ -51,26 +49,18 @@ export function momentText(text: string): string {
   return text
 }
 
-/** No CloudEvent: what it means only a newer version knows. */
-const asItIs = ({ seq, id, type, fractal, schemaVersion, recordedAt, unreadable }: UnreadableEvent) => ({
-  ...{ id, type, subject: fractal, schemaversion: schemaVersion, cursor: parkedIdOf({ seq, id }) },
-  recordedtime: new Date(recordedAt).toISOString(),
-  unreadable,
-})
-
 async function tail(session: Session, { uuid, type, since, follow, output }: Options): Promise<void> {
   const { signal, print } = session
   const uuids = uuid.map(parseUuid)
   const { findInstallation, withLog } = await import('./installation.ts')
   const { tailLog } = await import('../replay/tail.ts')
   const { timelineOf } = await import('../replay/show.ts')
-  const { cloudEventOf } = await import('../../events/cloud-event.ts')
-  const { isUnreadable } = await import('../platform/unreadable.ts')
+  const { outside } = await import('../platform/unreadable.ts')
   const installation = await findInstallation(session.env)
   await withLog(installation, signal, async (parts) => {
     for await (const event of tailLog(parts, { since, uuids, types: type, follow, signal })) {
       if (output === 'json') {
-        await print(`${JSON.stringify(isUnreadable(event) ? asItIs(event) : cloudEventOf(event))}\n`)
+        await print(`${JSON.stringify(outside(event))}\n`)
         continue
       }
       for (const { cursor, time, type, generation, worker, details } of timelineOf([event])) {

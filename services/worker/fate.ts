@@ -37,6 +37,7 @@ const fates: Readonly<Record<ErrorCode, Fate>> = {
   'idempotency-mismatch': 'retry',
   'illegal-transition': 'retry',
   'query-result': 'retry',
+  'too-many-streams': 'retry',
   'log-unsupported': 'retry',
   'database-unavailable': 'retry',
   'projection-behind': 'retry',

@@ -19,6 +19,7 @@ const live = (...workers: Pick<WorkerPresence, 'threads' | 'state'>[]) => ({
   workers: () =>
     workers.map((worker, i) => ({ id: `${i}`, name: `w${i}`, host: 'h', version: '0.1.0', tasks: [], ...worker })),
   progressOf: () => null,
+  onProgress: () => () => {},
 })
 
 test('an estimate says how many iterations are expected, the worst case and the constant', () =>

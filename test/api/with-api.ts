@@ -77,7 +77,12 @@ async function runApi(
   const another: Parts['another'] = (more = {}) =>
     createApi({
       ...{ broker, log, db, images, live, logger, host: '127.0.0.1', source: '/api/test', computeBudget: 1e12 },
-      ...{ syncInterval: '2m', random: Math.random, metrics: createMetrics({ ofProcess: false }) },
+      ...{
+        syncInterval: '2m',
+        stopping: stop.signal,
+        random: Math.random,
+        metrics: createMetrics({ ofProcess: false }),
+      },
       ...api,
       ...more,
     })

@@ -4,6 +4,7 @@ import { parseArgs } from 'node:util'
 import Table from 'cli-table3'
 import { keepTempDirs } from '../support/temp.ts'
 import { catchUp } from './catch-up.ts'
+import { follow } from './follow.ts'
 import { kernel } from './kernel.ts'
 import { latency } from './latency.ts'
 import { post } from './post.ts'
@@ -17,7 +18,7 @@ import { tasks } from './tasks.ts'
  * Every figure stands beside a reference measured in the same run, because machines differ and drift: quote ratios.
  */
 
-const suites: readonly Suite[] = [kernel, post, latency, tasks, catchUp, rebuild]
+const suites: readonly Suite[] = [kernel, post, latency, tasks, catchUp, rebuild, follow]
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,

@@ -15,11 +15,14 @@ export type Script = (
 export async function withScriptedApi(
   script: Script,
   use: (url: string, seen: Seen[]) => Promise<void>,
+  { events = false } = {},
 ): Promise<void> {
   const seen: Seen[] = []
   const fetch = async (request: Request, { incoming }: HttpBindings | Http2Bindings) => {
     const { pathname, searchParams } = new URL(request.url)
     const text = await request.text()
+    // Not before a script wants to: who waits for fractals follows events where there are some, and asks all the same.
+    if (pathname === '/v1/events' && !events) return problem('not-found', 404, 'cannot follow events here')
     const body: unknown = text === '' ? undefined : JSON.parse(text)
     const one = { method: request.method, path: pathname, query: searchParams, headers: request.headers, body }
     seen.push(one)

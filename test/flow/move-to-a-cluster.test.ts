@@ -1,5 +1,4 @@
 import { Buffer } from 'node:buffer'
-import { execFile, spawn } from 'node:child_process'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import process from 'node:process'
@@ -7,90 +6,17 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { freePort } from '../../services/platform/ports.ts'
 import { type FractalRow, fractal } from '../../services/platform/schema.ts'
-import { sendSignal } from '../../services/up/supervisor.ts'
 import { withAdministration } from '../platform/with-log.ts'
 import { brokerProgram } from '../support/broker.ts'
 import { withCluster } from '../support/cluster.ts'
 import { copyEmptyPglite, withPostgres } from '../support/database.ts'
 import { withReadModel } from '../support/read-model.ts'
-import { launcher, root } from '../support/system.ts'
+import { blocksOfPage, shell } from '../support/shell.ts'
+import { launcher } from '../support/system.ts'
 import { withTempDir } from '../support/temp.ts'
 import { until } from '../support/until.ts'
 
-const ALONE = '# in a terminal of its own\n'
 const PATIENT_MS = 120_000
-
-/** The shell of whoever follows the page: what a block exports holds for those after it. */
-function shell(cwd: string, env: Record<string, string>, names: Record<string, string>) {
-  const exported: string[] = []
-  const terminals: { end(): Promise<void> }[] = []
-  const withNames = (text: string) => Object.entries(names).reduce((all, [from, to]) => all.replaceAll(from, to), text)
-
-  function scriptOf(block: string, program: string): string {
-    const script = withNames(block).replace(/(^|\s)faafo /gm, `$1${program} `)
-    const all = ['set -e', ...exported, script].join('\n')
-    exported.push(...script.split('\n').filter((line) => /^(export|unset) /.test(line)))
-    return all
-  }
-
-  return {
-    /** To its end, with all that it wrote. */
-    run: (block: string): Promise<string> =>
-      new Promise((done, fail) => {
-        const script = scriptOf(block, '"$NODE" "$LAUNCHER"')
-        execFile('bash', ['-c', script], { cwd, env, maxBuffer: 1 << 26 }, (error, stdout, stderr) => {
-          if (error) fail(new Error(`${block}\nended with ${error.code}:\n${stdout}${stderr}`))
-          else done(stdout + stderr)
-        })
-      }),
-    /** In the background, until `end`. */
-    start(block: string) {
-      const child = spawn('bash', ['-c', scriptOf(block.replace(ALONE, ''), 'exec "$NODE" "$LAUNCHER"')], {
-        cwd,
-        env,
-        stdio: ['ignore', 'pipe', 'pipe'],
-      })
-      let text = ''
-      for (const stream of [child.stdout, child.stderr]) {
-        stream.setEncoding('utf8').on('data', (chunk) => {
-          text += chunk
-        })
-      }
-      const gone = new Promise<void>((done) => child.once('exit', () => done()))
-      const terminal = {
-        says: (what: string) =>
-          until(
-            () => {
-              if (child.exitCode !== null) throw new Error(`${block}\nended:\n${text}`)
-              return text.includes(what)
-            },
-            { what: () => `${block} says '${what}':\n${text}`, withinMs: PATIENT_MS },
-          ),
-        async end() {
-          if (child.exitCode === null && child.signalCode === null) sendSignal(child, 'SIGINT')
-          await gone
-        },
-      }
-      terminals.push(terminal)
-      return terminal
-    },
-    endAll: () => Promise.all(terminals.map((terminal) => terminal.end())),
-  }
-}
-
-/** The blocks of the page, in its order; each is to be taken once. */
-async function blocksOfPage() {
-  const page = await readFile(join(root, 'docs', 'move-to-a-cluster.md'), 'utf8')
-  const blocks = [...page.matchAll(/```sh\n([\s\S]*?)```/g)].map(([, block = '']) => block)
-  return {
-    next(part: string): string {
-      const block = blocks.shift() ?? ''
-      assert.ok(block.includes(part), `the page goes on with ${part}: ${block}`)
-      return block
-    },
-    left: () => blocks,
-  }
-}
 
 type Created = { uuid: string; status: string }
 const all = async (api: string) => {
@@ -137,7 +63,7 @@ test('the way from one machine to a cluster, and back, is as the page says', () 
             '8079': String(ports[0]),
           },
         )
-        const page = await blocksOfPage()
+        const page = await blocksOfPage('docs/move-to-a-cluster.md')
         const create = (endpoint: string, more = '') =>
           at.run(`faafo --endpoint-url ${endpoint} create --tasks 3 --width 200 --height 200 ${more}`)
         try {

@@ -1,0 +1,129 @@
+import type { Context } from 'hono'
+import { idPrefixOf, parseCursor } from '../../events/cursor.ts'
+import { FaafoError, isFaafoError } from '../../events/errors.ts'
+import { explain, invalidRequest } from '../../events/fractal.ts'
+import { parseTime } from '../../events/moment.ts'
+import { parkedIdOf } from '../../events/parked.ts'
+import type { FeedEvent } from '../platform/feed.ts'
+import { type LogPosition, startOfLog, verifyPosition } from '../platform/log-reader.ts'
+import { lastSeqBy } from '../platform/log-time.ts'
+import { outside } from '../platform/unreadable.ts'
+import type { Api } from './api.ts'
+import { type EventsPage, type EventsQuery, eventsQuerySchema, statusAfter } from './event-schemas.ts'
+import { type Chunk, frameOf, wantsStream } from './streams.ts'
+
+/** How long a page of JSON looks for events that match before it is answered as it is. */
+const LOOK_MS = 5_000
+
+/** GET /v1/events: a stream, or a page of JSON. */
+export async function getEvents(api: Api, c: Context): Promise<Response> {
+  const query = Object.fromEntries(Object.entries(c.req.queries()).map(([name, values]) => [name, values.join(',')]))
+  const parsed = eventsQuerySchema.safeParse(query, { error: explain })
+  if (!parsed.success) throw invalidRequest('follow events', parsed.error)
+  const asked = parsed.data
+  if (asked.after !== undefined && asked.since !== undefined) {
+    throw new FaafoError('invalid-request', 'cannot follow events: give after or since, not both')
+  }
+  const from = await beginning(api, c, asked)
+  if (wantsStream(c)) {
+    return api.streams.open(c, cursorAt(from), (signal) => chunksOf(api.feed.follow(from, signal), matching(asked)))
+  }
+  c.header('Vary', 'Accept')
+  return c.json(await pageOf(api, c, from, asked))
+}
+
+/** Where a client goes on. Throws `log-replaced` where that is in another log. */
+export async function resumed({ log }: Api, text: string): Promise<LogPosition> {
+  const { seq, idPrefix } = parseCursor(text)
+  const position = { ...startOfLog, seq, id: idPrefix }
+  try {
+    await verifyPosition(log, position)
+    return position
+  } catch (error) {
+    if (!isFaafoError(error, 'log-replaced')) throw error
+    const wayOut = 'begin anew, without it for what comes from now on, or with after=0 for everything'
+    throw new FaafoError('log-replaced', `${error.message}; ${wayOut}`, { cause: error })
+  }
+}
+
+/** What the client had last; '' where it is new. */
+export const lastEventId = (c: Context): string => c.req.header('last-event-id') ?? ''
+
+async function beginning(api: Api, c: Context, { after, since }: EventsQuery): Promise<LogPosition> {
+  const cursor = lastEventId(c) || after
+  if (cursor !== undefined) return resumed(api, cursor)
+  const time = since === undefined ? undefined : parseTime(since)?.getTime()
+  const seq = time === undefined ? (await api.log.head()).lastSeq : await lastSeqBy(api.log, time - 1)
+  const message = seq === 0 ? null : await api.log.messageAt(seq)
+  return { ...startOfLog, seq, id: message && message.id !== '' ? idPrefixOf(message.id) : null }
+}
+
+const cursorAt = ({ seq, id }: LogPosition): string => (id === null ? String(seq) : parkedIdOf({ seq, id }))
+
+type Matches = (event: FeedEvent) => boolean
+
+function matching({ type, uuid, status }: EventsQuery): Matches {
+  const [types, uuids, states] = [type, uuid?.toLowerCase(), status].map((text) => text && new Set(text.split(',')))
+  const leadsTo = (event: FeedEvent) => statusAfter[event.type as keyof typeof statusAfter]
+  return (event) =>
+    (!types || types.has(event.type)) && (!uuids || uuids.has(event.fractal)) && (!states || states.has(leadsTo(event)))
+}
+
+/** Made once of each event, however many follow it. */
+const frames = new WeakMap<FeedEvent, Uint8Array>()
+
+export function frameOfEvent(event: FeedEvent): Uint8Array {
+  const known = frames.get(event)
+  if (known) return known
+  const said = outside(event)
+  const type = /^\w+$/.test(said.type) ? said.type : 'Unknown'
+  const frame = frameOf(type, said.cursor, said)
+  frames.set(event, frame)
+  return frame
+}
+
+export async function* chunksOf(
+  batches: AsyncIterable<readonly FeedEvent[]>,
+  matches: Matches,
+): AsyncGenerator<Chunk, void, undefined> {
+  for await (const batch of batches) {
+    const last = batch.at(-1)
+    if (last) yield { cursor: parkedIdOf(last), frames: batch.filter(matches).map(frameOfEvent) }
+  }
+}
+
+/** What matches after a position, as far as it is there, or, where nothing does, what comes within the time to wait. */
+async function pageOf(api: Api, c: Context, from: LogPosition, asked: EventsQuery): Promise<EventsPage> {
+  const { lastSeq } = await api.log.head()
+  const matches = matching(asked)
+  const done = new AbortController()
+  const stop = () => done.abort()
+  for (const signal of [api.stopping, c.req.raw.signal]) signal.addEventListener('abort', stop, { once: true })
+  const timer = setTimeout(stop, Math.max(LOOK_MS, asked.wait * 1_000))
+  const events: FeedEvent[] = []
+  let last: Pick<FeedEvent, 'seq' | 'id'> | undefined
+  const isOver = () => {
+    const seq = last?.seq ?? from.seq
+    return events.length >= asked.limit || (seq >= lastSeq && (events.length > 0 || asked.wait === 0))
+  }
+  try {
+    if (!isOver()) {
+      for await (const batch of api.feed.follow(from, done.signal)) {
+        for (const event of batch) {
+          if (events.length >= asked.limit) break
+          if (matches(event)) events.push(event)
+          last = event
+        }
+        if (isOver()) break
+      }
+    }
+  } finally {
+    clearTimeout(timer)
+    for (const signal of [api.stopping, c.req.raw.signal]) signal.removeEventListener('abort', stop)
+  }
+  return {
+    events: events.map(outside),
+    next: last ? parkedIdOf(last) : cursorAt(from),
+    at_end: (last?.seq ?? from.seq) >= lastSeq,
+  }
+}

@@ -1,0 +1,108 @@
+import { rename } from 'node:fs/promises'
+import { join } from 'node:path'
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { isFaafoError } from '../../events/errors.ts'
+import { createFeed, type Feed, type FeedEvent } from '../../services/platform/feed.ts'
+import { startOfLog } from '../../services/platform/log-reader.ts'
+import { generateLog } from '../support/generated-log.ts'
+import { seededRandom } from '../support/seeded-random.ts'
+import { until } from '../support/until.ts'
+import { type LogParts, withLog } from './with-log.ts'
+
+const withFeed = (use: (parts: LogParts & { feed: Feed }) => Promise<void>) =>
+  withLog(async (parts) => {
+    const stop = new AbortController()
+    try {
+      await use({ ...parts, feed: createFeed(parts, stop.signal) })
+    } finally {
+      stop.abort()
+    }
+  })
+
+/** Follows in the background; between batches it waits for `pace`. */
+function startFollowing(feed: Feed, seq: number, pace: () => Promise<unknown> = async () => {}) {
+  const controller = new AbortController()
+  const following = { events: [] as FeedEvent[], error: undefined as unknown, stop }
+  const running = (async () => {
+    try {
+      for await (const batch of feed.follow({ ...startOfLog, seq }, controller.signal)) {
+        following.events.push(...batch)
+        await pace()
+      }
+    } catch (error) {
+      following.error = error
+    }
+  })()
+  async function stop() {
+    controller.abort()
+    await running
+  }
+  return following
+}
+
+const upTo = (first: number, last: number) => Array.from({ length: last - first + 1 }, (_, i) => first + i)
+
+test('whoever follows from wherever has every event after that, in order, however slowly it takes them', () =>
+  withFeed(async ({ server, feed }) => {
+    const random = seededRandom(7)
+    await generateLog(server.url, 3_000)
+    const before = Array.from({ length: 12 }, () => Math.floor(random() * 3_000))
+    const followings = before.map((seq, i) => ({
+      seq,
+      ...{ following: startFollowing(feed, seq, () => new Promise((done) => setTimeout(done, i % 3))) },
+    }))
+    const stuck = startFollowing(feed, 2_990, () => new Promise(() => {}))
+    await generateLog(server.url, 600)
+    await generateLog(server.url, 600)
+    const late = startFollowing(feed, 4_199)
+    await generateLog(server.url, 3)
+    for (const { seq, following } of [...followings, { seq: 4_199, following: late }]) {
+      await until(() => following.events.at(-1)?.seq === 4_203, { what: 'it is at the end' })
+      assert.equal(
+        following.events.map((event) => event.seq),
+        upTo(seq + 1, 4_203),
+      )
+    }
+    assert.ok(stuck.events.length < 200)
+    // near the end all have the very same events
+    const lasts = new Set([...followings.map(({ following }) => following), late].map(({ events }) => events.at(-1)))
+    assert.is(lasts.size, 1)
+    for (const { following } of followings) await following.stop()
+    await late.stop()
+  }))
+
+test('a broker that is away is waited for', () =>
+  withFeed(async ({ server, feed, log }) => {
+    await generateLog(server.url, 30)
+    const following = startFollowing(feed, 0)
+    await until(() => following.events.length === 30, { what: 'it is at the end' })
+    await server.kill()
+    await server.restart()
+    await generateLog(server.url, 30)
+    await until(() => following.events.length === 60, { what: 'it goes on' })
+    assert.is((await log.head()).lastSeq, 60)
+    await following.stop()
+    assert.is(following.error, undefined)
+  }))
+
+test('where the log is another one all who follow are told', () =>
+  withFeed(async ({ server, feed, log }) => {
+    await generateLog(server.url, 300)
+    const followings = [startFollowing(feed, 0), startFollowing(feed, 300)]
+    await until(() => followings[0]?.events.length === 300, { what: 'it is at the end' })
+    await server.stop()
+    await rename(join(server.storeDir, 'jetstream'), join(server.storeDir, 'before'))
+    await server.restart()
+    for (const following of followings) {
+      await until(() => following.error !== undefined, { what: 'it is told' })
+      assert.ok(isFaafoError(following.error, 'log-replaced'), String(following.error))
+    }
+    await until(async () => (await log.head().catch(() => null)) !== null, { what: 'the log answers' })
+    const anew = startFollowing(feed, 0)
+    await generateLog(server.url, 30)
+    await until(() => anew.events.length === 30, { what: 'who begins anew has the new one' })
+    await anew.stop()
+  }))
+
+test.run()

@@ -23,6 +23,7 @@ await subscribe(
   {
     servers: process.env.NATS_URL ?? 'nats://127.0.0.1:4222',
     durable: 'thumbnailer',
+    inHand: 16,
     after: '0',
     types: ['TaskCompleted', 'TaskDeleted'],
     signal: stop.signal,

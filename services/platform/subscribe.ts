@@ -37,10 +37,15 @@ export type SubscribeOptions = {
   namespace?: string
   /**
    * Has the broker keep the place under this name, over restarts, for all processes that use it, of which each event goes
-   * to one. What a process had in hand when it died comes again after ten seconds, behind later events. Without a
-   * name every event comes to this process, always in order, and the place is the caller's to keep.
+   * to one. Without a name every event comes to this process, and the place is the caller's to keep.
    */
   durable?: string
+  /**
+   * How many events may be in hand at once, in all processes of a durable name together. 1 where nothing is given: they come in order,
+   * whoever dies, and what a dead process had in hand comes again after ten seconds. With more, processes share the work,
+   * and events that come again come behind later ones.
+   */
+  inHand?: number
   /** Only what comes after this cursor, '0' for everything; from now on without it. A durable name that exists has its place. */
   after?: string
   /** Only events of these types; what this version cannot read comes all the same, for nobody knows what it is. */
@@ -164,7 +169,7 @@ async function insist(
 /** Through a durable consumer: what is not acknowledged comes again, here or in another process. */
 async function shared(parts: Parts, options: SubscribeOptions, signal: AbortSignal, handle: Handler): Promise<void> {
   const { broker, logger } = parts
-  const { durable = '' } = options
+  const { durable = '', inHand = 1 } = options
   const isAsked = matching(options)
   /** The last one that was dealt with here: it tells this log from another. */
   let last: LogPosition | undefined
@@ -174,24 +179,26 @@ async function shared(parts: Parts, options: SubscribeOptions, signal: AbortSign
     isDoubtful = true
   })
 
-  async function settle(message: JsMsg): Promise<'done' | 'late' | 'stopped'> {
+  async function settle(message: JsMsg, beforeAck: () => void): Promise<'done' | 'late' | 'stopped'> {
     const startedAt = Date.now()
     const event = outside(eventOf(parts, message))
     const working = setInterval(() => message.working(), ACK_WAIT_MS / 3)
     try {
       if (isAsked(event) && !(await insist(parts, options, signal, event, handle))) {
+        beforeAck()
         message.nak()
         return 'stopped'
       }
     } finally {
       clearInterval(working)
     }
+    beforeAck()
     message.ack()
     // An id that stands for none tells nothing.
     last = { ...startOfLog, seq: message.seq, id: 'unreadable' in event ? null : event.id }
     const ms = Date.now() - startedAt
     msEach = (3 * msEach + ms) / 4
-    return ms > ACK_WAIT_MS / 2 ? 'late' : 'done'
+    return inHand > 1 && ms > ACK_WAIT_MS / 2 ? 'late' : 'done'
   }
 
   try {
@@ -199,8 +206,9 @@ async function shared(parts: Parts, options: SubscribeOptions, signal: AbortSign
       try {
         if (isDoubtful) await requireConsumer(parts, options, last)
         isDoubtful = false
-        // No more than can be dealt with before the broker gives them to others.
-        const most = Math.max(1, Math.min(AT_ONCE, Math.floor(ACK_WAIT_MS / 4 / Math.max(1, msEach))))
+        // Of those that it sends ahead no more than can be dealt with before it gives them to others.
+        const inTime = Math.floor(ACK_WAIT_MS / 4 / Math.max(1, msEach))
+        const most = inHand === 1 ? AT_ONCE : Math.max(1, Math.min(AT_ONCE, inTime))
         const nc = broker.nc()
         const consumer = await nc.jetstream().consumers.get(broker.names.stream, durable)
         const messages = await consumer.fetch({ max_messages: most, expires: ASK_MS })
@@ -209,13 +217,19 @@ async function shared(parts: Parts, options: SubscribeOptions, signal: AbortSign
           const arrived = broker.isConnected() ? nc.flush().catch(() => {}) : Promise.resolve()
           void Promise.race([arrived, pause(LONGEST_FLUSH_MS)]).then(() => messages.stop())
         }
+        // Of one in hand the broker hears that it was the last one before it hears of its ack, and so sends no other.
+        const sendNoOther = () => {
+          if (signal.aborted && inHand === 1) messages.stop()
+        }
         signal.addEventListener('abort', stop, { once: true })
         let gone: 'late' | 'stopped' | undefined
         try {
           for await (const message of messages) {
-            if (gone || signal.aborted) message.nak()
-            else {
-              const settled = await settle(message)
+            if (gone || signal.aborted) {
+              sendNoOther()
+              message.nak()
+            } else {
+              const settled = await settle(message, sendNoOther)
               if (settled !== 'done') gone = settled
             }
           }
@@ -250,10 +264,10 @@ function eventOf({ broker, log }: Parts, message: JsMsg) {
   }
 }
 
-/** Makes it where it is missing, and looks whether its place, and what was dealt with last, are of this log. */
+/** Makes it where it is missing, has it know how many may be in hand, and looks whether its place, and what was dealt with last, are of this log. */
 async function requireConsumer(
   { broker, log }: Parts,
-  { durable = '', after }: SubscribeOptions,
+  { durable = '', inHand = 1, after }: SubscribeOptions,
   last: LogPosition | undefined,
 ): Promise<void> {
   const { stream } = broker.names
@@ -265,7 +279,12 @@ async function requireConsumer(
       const reason = `the broker has a consumer of that name that is for something else`
       throw new FaafoError('invalid-request', `cannot subscribe as '${durable}': ${reason}; choose another name`)
     }
-    if (info.ack_floor.stream_seq <= lastSeq) return
+    if (info.ack_floor.stream_seq <= lastSeq) {
+      if (info.config.max_ack_pending !== inHand) {
+        await jsm.consumers.update(stream, durable, { max_ack_pending: inHand })
+      }
+      return
+    }
     const reason = `its place is after event ${info.ack_floor.stream_seq}, and the log ends at ${lastSeq}`
     throw new FaafoError('log-replaced', `cannot go on as '${durable}': ${reason}; its end was lost`)
   }
@@ -276,6 +295,7 @@ async function requireConsumer(
     ack_policy: AckPolicy.Explicit,
     ack_wait: nanos(ACK_WAIT_MS),
     max_deliver: -1,
+    max_ack_pending: inHand,
     ...(from
       ? { deliver_policy: DeliverPolicy.StartSequence, opt_start_seq: from.seq + 1 }
       : { deliver_policy: DeliverPolicy.New }),

@@ -4,6 +4,7 @@ import * as assert from 'uvu/assert'
 import { parseCursor } from '../../events/cursor.ts'
 import type { EventsPage } from '../../services/api/event-schemas.ts'
 import { createClient } from '../../services/cli/client.ts'
+import { subscribe } from '../../services/platform/subscribe.ts'
 import { generateLog } from '../support/generated-log.ts'
 import { seededRandom } from '../support/seeded-random.ts'
 import { eventsOf } from '../support/server-sent.ts'
@@ -33,23 +34,25 @@ function follower() {
 }
 type Follower = ReturnType<typeof follower>
 
-test('whoever is cut off and comes back has every event once and in order, over streams, polls and the client', () =>
+test('whoever is cut off and comes back has every event once and in order, over streams, polls, the client and NATS', () =>
   withSystem(
     async (system) => {
       console.log(`seed ${SEED}`)
       const random = seededRandom(SEED)
-      const [streaming, polling, using] = [follower(), follower(), follower()]
-      const cuts = { streamed: 0, polled: 0 }
+      const [streaming, polling, using, subscribed] = [follower(), follower(), follower(), follower()]
+      const cuts = { streamed: 0, polled: 0, subscribed: 0 }
       const running = [
         followStream(system, streaming, random, cuts),
         poll(system, polling, random, cuts),
         useClient(system, using),
+        useDurable(system, subscribed, random, cuts),
         generateLog(system.natsUrl, EVENTS),
         killNowAndThen(system, random, () => streaming.count() / EVENTS),
       ]
       await Promise.all(running)
-      assert.equal([streaming.count(), polling.count(), using.count()], [EVENTS, EVENTS, EVENTS])
-      console.log(`${cuts.streamed} streams were cut off, ${cuts.polled} polls failed`)
+      for (const { count } of [streaming, polling, using, subscribed]) assert.is(count(), EVENTS)
+      const { streamed, polled, subscribed: begun } = cuts
+      console.log(`${streamed} streams were cut off, ${polled} polls failed, the subscription was begun ${begun} times`)
       assert.ok(cuts.streamed >= CUTS)
     },
     { env: { WORKERS: '0', LOG_LEVEL: 'error' } },
@@ -102,6 +105,24 @@ async function useClient({ apiUrl }: System, follower: Follower) {
   for await (const { cursor } of createClient({ endpoint: apiUrl }).follow({ after: '0' })) {
     follower.take(cursor)
     if (follower.count() === EVENTS) return
+  }
+}
+
+/** Under one durable name, ended and begun again as often as streams are cut off. */
+async function useDurable(
+  { natsUrl: servers }: System,
+  follower: Follower,
+  random: () => number,
+  cuts: { subscribed: number },
+) {
+  while (follower.count() < EVENTS) {
+    const stop = new AbortController()
+    let left = 1 + Math.floor((random() * 2 * EVENTS) / CUTS)
+    await subscribe({ servers, durable: 'follower', after: '0', mostTries: 1, signal: stop.signal }, ({ cursor }) => {
+      follower.take(cursor)
+      if (follower.count() === EVENTS || --left === 0) stop.abort()
+    })
+    cuts.subscribed++
   }
 }
 

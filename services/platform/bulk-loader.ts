@@ -1,5 +1,5 @@
 import { finished } from 'node:stream/promises'
-import { getTableColumns, type SQL, sql } from 'drizzle-orm'
+import { getTableColumns, type SQL } from 'drizzle-orm'
 import { drizzle } from 'drizzle-orm/node-postgres'
 import { getTableConfig, type PgTable } from 'drizzle-orm/pg-core'
 import { Client, type ClientConfig, DatabaseError } from 'pg'
@@ -17,7 +17,8 @@ import { checkpoint } from './schema.ts'
 /** A COPY that makes no headway for so long is given up. */
 const MOST_SILENCE_MS = 60_000
 
-export type Load = { into: PgTable; rows: readonly Readonly<Record<string, unknown>>[] }
+/** `text`: lines in COPY's text format, each with those fields of the table. */
+export type Load = { into: PgTable; fields: readonly string[]; text: string }
 
 export type BulkLoader = {
   /**
@@ -36,23 +37,21 @@ export async function openBulkLoader(db: Db, logger: Logger): Promise<BulkLoader
   client.on('error', () => {}) // a lost connection: the next statement says so
   const statements = drizzle({ client })
 
-  async function copy({ into, rows }: Load): Promise<void> {
-    const columns = Object.entries(getTableColumns(into))
-    const names = columns.map(([, { name }]) => `"${name}"`).join(', ')
-    const { schema = 'public', name } = getTableConfig(into)
-    const stream = client.query(from(`copy "${schema}"."${name}" (${names}) from stdin`))
+  async function copy({ into, fields, text }: Load): Promise<void> {
+    const columns = getTableColumns(into)
+    const names = fields.map((field) => `"${columns[field]?.name}"`).join(', ')
+    const stream = client.query(from(`copy ${nameOf(into)} (${names}) from stdin`))
     stream.on('error', () => {}) // also after it was given up
-    const fields = columns.map(([field]) => field)
-    stream.end(rows.map((row) => lineOf(row, fields)).join(''))
+    stream.end(text)
     await finished(stream, { signal: AbortSignal.timeout(MOST_SILENCE_MS) })
   }
 
   const loader: BulkLoader = {
     async load(fence, loads) {
-      const full = loads.filter(({ rows }) => rows.length > 0)
+      const full = loads.filter(({ text }) => text !== '')
+      const locks = full.map(({ into }) => `; lock table ${nameOf(into)} in row exclusive mode`)
       try {
-        await client.query('begin')
-        for (const { into } of full) await statements.execute(sql`lock table ${into} in row exclusive mode`)
+        await client.query(`begin${locks.join('')}`)
         const { rowCount } = await statements.execute(fence)
         const holds = rowCount === 1
         if (holds) for (const load of full) await copy(load)
@@ -68,13 +67,18 @@ export async function openBulkLoader(db: Db, logger: Logger): Promise<BulkLoader
   }
   try {
     await client.connect()
-    await copy({ into: checkpoint, rows: [] })
+    await copy({ into: checkpoint, fields: ['seq'], text: '' })
     return loader
   } catch (error) {
     logger.debug({ reason: messageOf(error) }, 'no COPY here, rows are added by statements')
     await loader.close()
     return null
   }
+}
+
+function nameOf(table: PgTable): string {
+  const { schema = 'public', name } = getTableConfig(table)
+  return `"${schema}"."${name}"`
 }
 
 /** What the pool connects to, in the words of the other driver; null where those have none for it. */
@@ -101,20 +105,3 @@ function configOf({
     keepAlive: true,
   }
 }
-
-/** A row in COPY's text format, its fields in that order. Source: the PostgreSQL manual, COPY, "Text Format". */
-const lineOf = (row: Load['rows'][number], fields: readonly string[]): string =>
-  `${fields.map((field) => textOf(row[field])).join('\t')}\n`
-
-function textOf(value: unknown): string {
-  if (value === null || value === undefined) return '\\N'
-  if (value instanceof Date) return value.toISOString()
-  const text = String(value)
-  return typeof value === 'string' && SPECIAL.test(text)
-    ? text.replaceAll(SPECIALS, (char) => ESCAPED[char] ?? '')
-    : text
-}
-
-const ESCAPED: Record<string, string> = { '\\': '\\\\', '\n': '\\n', '\r': '\\r', '\t': '\\t' }
-const SPECIAL = /[\\\n\r\t]/
-const SPECIALS = new RegExp(SPECIAL, 'g')

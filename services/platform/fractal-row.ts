@@ -2,8 +2,11 @@ import { Buffer } from 'node:buffer'
 import type { Fractal, Status } from '../../events/task.ts'
 import type { FractalRow } from './schema.ts'
 
+/** A state as it is kept: of a fractal that was removed, the last one it had. */
+export type Version = Omit<Fractal, 'status'> & { status: Status | 'deleted' }
+
 /** The row in which a fractal stands in the read model. */
-export function rowOf(task: Fractal): FractalRow {
+export function rowOf(task: Version): FractalRow {
   const { image, params } = task
   return {
     uuid: task.uuid,
@@ -83,7 +86,11 @@ export function fractalOf(row: FractalRow): Fractal {
 export const imageUrl = (uuid: string): string => `/fractal/${uuid}`
 
 /** What PostgreSQL's `text` can hold of a string: no NUL, no half of a surrogate pair. Workers' words may have both. */
-export const textOf = (text: string | undefined): string | null =>
-  text === undefined ? null : Buffer.from(text.replaceAll('\0', '')).toString()
+export function textOf(text: string | undefined): string | null {
+  if (text === undefined) return null
+  return UNSTORABLE.test(text) ? Buffer.from(text.replaceAll('\0', '')).toString() : text
+}
+
+const UNSTORABLE = /[\0\ud800-\udfff]/
 
 const dateOf = (ms: number | null) => (ms === null ? null : new Date(ms))

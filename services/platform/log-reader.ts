@@ -6,7 +6,7 @@ import type { Broker } from './broker.ts'
 import type { Log } from './log.ts'
 import { timesOf } from './log-time.ts'
 import type { Logger } from './logger.ts'
-import { receivedOf } from './received.ts'
+import { headersOf, receivedOf } from './received.ts'
 import { pause } from './shutdown.ts'
 import { type UnreadableEvent, unreadableOf } from './unreadable.ts'
 
@@ -224,12 +224,12 @@ const waiting = (messages: ConsumerMessages) => messages.getPending() - 1
 const recorded =
   (log: Log) =>
   (message: JsMsg): RecordedEvent =>
-    log.decode(receivedOf(message.headers, message.string()), placeOf(message))
+    log.decode(receivedOf(message), placeOf(message))
 
 const placeOf = ({ seq, info }: JsMsg) => ({ seq, storedAt: Math.floor(info.timestampNanos / 1e6) })
 
 function unread(message: JsMsg): LogMessage {
-  const headers = Object.fromEntries([...(message.headers ?? [])].map(([name, [value = '']]) => [name, value]))
+  const headers = Object.fromEntries(headersOf(message))
   const { 'ce-id': id = '', 'ce-recordedtime': first = '' } = headers
   const { seq, storedAt } = placeOf(message)
   const { subject, data: body } = message

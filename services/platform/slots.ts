@@ -87,8 +87,7 @@ export function openSlots<E extends { id: string }>(
   }
 
   const decoded = (message: StoredMsg | null) =>
-    message &&
-    decode(receivedOf(message.header, message.string()), { seq: message.seq, storedAt: storedAtOf(message.timestamp) })
+    message && decode(receivedOf(message), { seq: message.seq, storedAt: storedAtOf(message.timestamp) })
 
   function unreadable(error: unknown): FaafoError {
     if (error instanceof FaafoError) return error
@@ -158,7 +157,7 @@ export function openSlots<E extends { id: string }>(
     async messageAt(seq) {
       const message = await stored({ seq })
       if (!message) return null
-      const received = receivedOf(message.header, message.string())
+      const received = receivedOf(message)
       const times = timesOf(received.header('ce-recordedtime'), storedAtOf(message.timestamp))
       return { ...received, ...times, seq, id: received.header('ce-id'), subject: message.subject }
     },

@@ -252,7 +252,7 @@ async function shared(parts: Parts, options: SubscribeOptions, signal: AbortSign
 
 function eventOf({ broker, log }: Parts, message: JsMsg) {
   const { seq, subject, info } = message
-  const received = receivedOf(message.headers, message.string())
+  const received = receivedOf(message)
   const place = { seq, storedAt: Math.floor(info.timestampNanos / 1e6) }
   try {
     return log.decode(received, place)

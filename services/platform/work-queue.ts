@@ -101,7 +101,7 @@ export function workQueue<E>(broker: Broker, logger: Logger, { decode, ...queue 
 
 const deliveryOf = <E>(message: JsMsg, decode: Source<E>['decode']): Delivery<E> => ({
   event: () =>
-    decode(receivedOf(message.headers, message.string()), {
+    decode(receivedOf(message), {
       seq: message.seq,
       storedAt: Math.floor(message.info.timestampNanos / 1e6),
     }),

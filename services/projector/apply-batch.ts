@@ -4,7 +4,7 @@ import { FaafoError } from '../../events/errors.ts'
 import type { RecordedEvent } from '../../events/events.ts'
 import { type Fractal, isFractal } from '../../events/task.ts'
 import { type Db, querying } from '../platform/database.ts'
-import { fractalOf } from '../platform/fractal-row.ts'
+import { fractalOf, rowOf } from '../platform/fractal-row.ts'
 import { type LogPosition, positionAfter } from '../platform/log-reader.ts'
 import type { ReadModel } from '../platform/read-model.ts'
 import { checkpoint, fractal, type HeldRow, heldEvent } from '../platform/schema.ts'
@@ -152,7 +152,7 @@ const statementOf = (
 ): SQL => sql`
     with fence as (${fence}
     ), given as materialized (
-      select * from json_to_recordset(${JSON.stringify(versions)}::json) as r (${typedFields}, "isCurrent" boolean)
+      select * from json_to_recordset(${JSON.stringify(versions.map(rowOfVersion))}::json) as r (${typedFields}, "isCurrent" boolean)
         where exists (select from fence)
     ), upserted as (
       insert into ${model.table} (${names}) select ${fields} from given where "isCurrent"
@@ -164,6 +164,8 @@ const statementOf = (
       delete from ${model.table} where ${isAmong(model, deletes)} and exists (select from fence)
     )${more}
     select count(*)::int as moved from fence`
+
+const rowOfVersion = ({ state, isCurrent }: Changes['versions'][number]) => Object.assign(rowOf(state), { isCurrent })
 
 const holding = ({ held }: ReadModel, rows: readonly HeldRow[]): SQL =>
   rows.length === 0

@@ -1,15 +1,17 @@
-import { and, sql } from 'drizzle-orm'
+import { and, getTableColumns, sql } from 'drizzle-orm'
+import type { FractalParams } from '../../events/fractal.ts'
 import { type Fractal, isFractal, type Task } from '../../events/task.ts'
 import type { BulkLoader } from '../platform/bulk-loader.ts'
+import { copyText } from '../platform/copy-text.ts'
 import type { Db } from '../platform/database.ts'
-import { fractalOf, rowOf } from '../platform/fractal-row.ts'
+import { fractalOf, rowOf, type Version } from '../platform/fractal-row.ts'
 import { type LogPosition, positionAfter } from '../platform/log-reader.ts'
-import { checkpoint, type FractalRow, type HeldRow } from '../platform/schema.ts'
+import { checkpoint, type FractalRow, fractal, type HeldRow, heldEvent } from '../platform/schema.ts'
 import { type Copy, fenceLost, fenceOf, isAmong, uuidsOfRows } from './apply-batch.ts'
 import { onCopy } from './copies.ts'
 import type { Prepare } from './fold-log.ts'
 import { noExceptions, sift } from './held-events.ts'
-import { type Changes, project } from './project.ts'
+import { project } from './project.ts'
 
 /** Fractals that are kept in memory: those that the last events were about. */
 const KEPT = 10_000
@@ -35,26 +37,22 @@ export function bulkFold(
     states.set(uuid, task)
   }
 
-  /** The rows of those that are let go, so that `most` are left. */
-  function letGoOf(most: number): FractalRow[] {
-    const rows: FractalRow[] = []
+  /** Those that are let go, so that `most` are left. */
+  function letGoOf(most: number): Fractal[] {
+    const gone: Fractal[] = []
     for (const [uuid, task] of states) {
       if (states.size <= most) break
       states.delete(uuid)
-      if (isFractal(task)) rows.push(rowOf(task))
+      if (isFractal(task)) gone.push(task)
     }
-    return rows
+    return gone
   }
 
-  async function load(
-    from: LogPosition,
-    to: LogPosition,
-    rows: { current: FractalRow[]; versions: Changes['versions']; held: HeldRow[] },
-  ): Promise<LogPosition> {
+  async function load(from: LogPosition, to: LogPosition, { current, versions, held }: Rows): Promise<LogPosition> {
     const loads = [
-      { into: model.table, rows: rows.current },
-      { into: model.versions, rows: rows.versions },
-      { into: model.held, rows: rows.held },
+      { into: model.table, fields: FIELDS, text: current },
+      { into: model.versions, fields: FIELDS, text: versions },
+      { into: model.held, fields: HELD_FIELDS, text: held },
     ]
     const moved = await onCopy('load rows', () => loader.load(fenceOf(copy, from, to), loads))
     if (!moved) throw fenceLost(from)
@@ -71,7 +69,11 @@ export function bulkFold(
       }
       const changes = project(states, applied, observe)
       for (const [uuid, task] of changes.states) keep(uuid, task)
-      const rows = { current: letGoOf(kept), versions: changes.versions, held }
+      const rows = {
+        current: letGoOf(kept).map(lineOf).join(''),
+        versions: changes.versions.map(({ state }) => lineOf(state)).join(''),
+        held: held.map(lineOfHeld).join(''),
+      }
       return (from) => {
         const last = events.at(-1)
         const written = load(from, last ? positionAfter(from, last) : from, rows)
@@ -80,7 +82,7 @@ export function bulkFold(
       }
     },
     async finish(position) {
-      await load(position, position, { current: letGoOf(0), versions: [], held: [] })
+      await load(position, position, { current: letGoOf(0).map(lineOf).join(''), versions: '', held: '' })
     },
   }
 }
@@ -96,3 +98,32 @@ async function takeOut(db: Db, { model, epoch }: Copy, uuids: string[]): Promise
   )
   return rows.map(fractalOf)
 }
+
+/** Lines of COPY's text. */
+type Rows = { current: string; versions: string; held: string }
+
+const FIXED = [
+  ...(['uuid', 'width', 'height', 'iterations', 'xa', 'xb', 'ya', 'yb', 'cx', 'cy'] as const),
+  ...(['chosen', 'requestHash', 'requestedAt', 'firstSeq', 'firstId'] as const),
+] satisfies (keyof FractalRow)[]
+const CHANGING = (Object.keys(getTableColumns(fractal)) as (keyof FractalRow)[]).filter(
+  (field) => !FIXED.some((fixed) => fixed === field),
+)
+const FIELDS = [...FIXED, ...CHANGING]
+const HELD_FIELDS = Object.keys(getTableColumns(heldEvent)) as (keyof HeldRow)[]
+
+/** The text of FIXED, which is the same for all states that have the same `params` (the object), and costs most: it has decimals. */
+const fixedTexts = new WeakMap<FractalParams, string>()
+
+function lineOf(task: Version): string {
+  const row = rowOf(task)
+  let fixed = fixedTexts.get(task.params)
+  if (fixed === undefined) {
+    fixed = textOf(row, FIXED)
+    fixedTexts.set(task.params, fixed)
+  }
+  return `${fixed}\t${textOf(row, CHANGING)}\n`
+}
+
+const textOf = (row: FractalRow, fields: readonly (keyof FractalRow)[]) => copyText(fields.map((field) => row[field]))
+const lineOfHeld = (row: HeldRow): string => `${copyText(HELD_FIELDS.map((field) => row[field]))}\n`

@@ -1,11 +1,10 @@
 import type { RecordedEvent } from '../../events/events.ts'
 import { evolve, isFractal, type Task, unknown } from '../../events/task.ts'
-import { rowOf } from '../platform/fractal-row.ts'
-import type { FractalRow } from '../platform/schema.ts'
+import type { Version } from '../platform/fractal-row.ts'
 
 export type Changes = {
   /** Every state that the events led to, in their order; `isCurrent`: the last of its fractal, which is not removed. */
-  versions: (FractalRow & { isCurrent: boolean })[]
+  versions: { state: Version; isCurrent: boolean }[]
   /** Fractals whose row goes. */
   deletes: string[]
   /** What the events left of each fractal that they changed. */
@@ -38,11 +37,11 @@ export function project(
     const superseded = current.get(event.fractal)
     if (superseded) superseded.isCurrent = false
     if (isFractal(after)) {
-      const version = Object.assign(rowOf(after), { isCurrent: true })
+      const version = { state: after, isCurrent: true }
       changes.versions.push(version)
       current.set(event.fractal, version)
     } else if (isFractal(before)) {
-      changes.versions.push(Object.assign(rowOf(before), endedBy(event), { isCurrent: false }))
+      changes.versions.push({ state: { ...before, ...endedBy(event) }, isCurrent: false })
     }
   }
   for (const [uuid, task] of touched) if (!isFractal(task) && rows.has(uuid)) changes.deletes.push(uuid)
@@ -50,8 +49,7 @@ export function project(
 }
 
 const endedBy = ({ seq, id, recordedAt }: RecordedEvent) => ({
-  status: 'deleted',
-  lastSeq: seq,
-  lastId: id,
-  updatedAt: new Date(recordedAt),
+  status: 'deleted' as const,
+  last: { seq, id },
+  updatedAt: recordedAt,
 })

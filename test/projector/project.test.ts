@@ -23,7 +23,7 @@ test('a table brought on batch by batch, however they are cut, holds the fold of
       const bounds = [0, ...places.filter((place) => place < history.length).sort((a, b) => a - b), history.length]
       for (const [i, start] of bounds.entries()) {
         const { versions, deletes } = project(table, history.slice(start, bounds[i + 1] ?? start))
-        for (const row of versions) if (row.isCurrent) table.set(row.uuid, fractalOf(row))
+        for (const { state, isCurrent } of versions) if (isCurrent) table.set(state.uuid, fractalOf(rowOf(state)))
         for (const gone of deletes) assert.ok(table.delete(gone))
       }
       const task = fold(history)
@@ -51,9 +51,9 @@ test('every state is kept, however the batches are cut, and one of them at most 
       const bounds = [0, ...places.filter((place) => place < history.length).sort((a, b) => a - b), history.length]
       for (const [i, start] of bounds.entries()) {
         const { versions, deletes } = project(table, history.slice(start, bounds[i + 1] ?? start))
-        kept.push(...versions.map(({ lastSeq, status }) => ({ lastSeq, status })))
+        kept.push(...versions.map(({ state }) => ({ lastSeq: state.last.seq, status: state.status })))
         assert.ok(versions.filter(({ isCurrent }) => isCurrent).length <= 1)
-        for (const row of versions) if (row.isCurrent) table.set(row.uuid, fractalOf(row))
+        for (const { state, isCurrent } of versions) if (isCurrent) table.set(state.uuid, fractalOf(rowOf(state)))
         for (const gone of deletes) table.delete(gone)
       }
       const expected = history.flatMap(({ seq }, i) => {
@@ -67,7 +67,7 @@ test('every state is kept, however the batches are cut, and one of them at most 
   )
 })
 
-const statusesOf = ({ versions }: ReturnType<typeof project>) => versions.map(({ status }) => status)
+const statusesOf = ({ versions }: ReturnType<typeof project>) => versions.map(({ state }) => state.status)
 
 test('a fractal removed in the batch that requested it leaves no row, but what it was', () => {
   const changes = project(new Map(), recordedAll(requested(uuid), deleted))

@@ -106,8 +106,8 @@ test('a broker that is not there is named while the start waits', () =>
     const env = { DATA_DIR: dataDir, PORT: '0', NATS_URL: `nats://127.0.0.1:${port}`, LOG_LEVEL: 'warn' }
     const child = startFaafo(['up'], { env })
     try {
-      await until(() => child.text().includes('Not ready yet'), { what: () => `it says so: ${child.text()}` })
-      assert.match(child.text(), 'there is no connection to the broker')
+      const said = /^Not ready yet, waiting on: .*there is no connection to the broker/m
+      await until(() => said.test(child.text()), { what: () => `it says so: ${child.text()}` })
       await until(() => child.text().includes(`nats://127.0.0.1:${port}`), { what: 'a service names the address' })
     } finally {
       assert.is(await child.end(), 0)

@@ -8,13 +8,13 @@ import { dataSchemas, type EventData, type EventType, type RecordedEvent, schema
  */
 
 const attributes = {
-  specversion: z.literal('1.0'),
+  specversion: z.literal('1.0').meta({ description: 'of CloudEvents' }),
   id: z.string().meta({ description: 'of the event, everywhere and for ever' }),
   source: z.string().meta({ description: 'which process said so', example: '/worker/red' }),
   subject: z.guid().meta({ description: 'uuid of the fractal' }),
   time: z.iso.datetime().meta({ description: 'by the clock of whoever said so: nothing is ordered by it' }),
-  datacontenttype: z.literal('application/json'),
-  schemaversion: z.int().min(1).meta({ description: 'of the data' }),
+  datacontenttype: z.literal('application/json').meta({ description: 'of the data' }),
+  schemaversion: z.int().min(1).meta({ description: 'of the data: always the newest' }),
   cursor: z
     .string()
     .meta({ description: 'position in the log: they are ordered by its number', example: '42-0198c3a1' }),
@@ -29,7 +29,9 @@ export type CloudEvent<T extends EventType = EventType> = {
 }[T]
 
 const schemaOf = (type: EventType) =>
-  z.object({ ...attributes, type: z.literal(type), data: dataSchemas[type] }).meta({ id: type })
+  z
+    .object({ ...attributes, type: z.literal(type).meta({ description: 'what happened' }), data: dataSchemas[type] })
+    .meta({ id: type })
 
 /** Of each type of event, whole. */
 export const cloudEventSchemas = Object.fromEntries(
@@ -45,9 +47,9 @@ export const unreadableEventSchema = z
     specversion: attributes.specversion,
     id: attributes.id,
     source: attributes.source,
-    type: z.string(),
+    type: z.string().meta({ description: 'what happened, as the event says it' }),
     subject: z.string().optional().meta({ description: 'uuid of the fractal, where the event says it' }),
-    schemaversion: z.string().optional(),
+    schemaversion: z.string().optional().meta({ description: 'of the data, as the event says it' }),
     cursor: attributes.cursor,
     recordedtime: attributes.recordedtime,
     unreadable: z.string().meta({ description: 'why it cannot be read' }),

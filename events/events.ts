@@ -7,73 +7,89 @@ import { fractalParamsSchema } from './fractal.ts'
  * lines of one generation's attempt record.
  */
 
-const generation = z.int().min(1)
-const entry = z.int().min(1)
-/** Of the program in which it failed; older events do not say. */
-const version = z.string().optional()
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/)
+const generation = z.int().min(1).meta({ description: 'of the fractal: 1, and one more with every retry' })
+const entry = z.int().min(1).meta({ description: 'line of the attempt record of this generation, from 1 without gaps' })
+const started = entry.meta({ description: 'the `entry` of the TaskStarted that this ends' })
+const worker = z.string().meta({ description: 'name of the worker, as in `generatedBy`' })
+const error = z
+  .object({
+    code: z.string().meta({ description: 'what programs branch on, such as `render-failed`' }),
+    message: z.string().meta({ description: 'for people: what could not be done, and why' }),
+  })
+  .meta({ description: 'what went wrong' })
+const version = z
+  .string()
+  .optional()
+  .meta({ description: 'of the program in which it failed; events of older programs do not say' })
+const unused = (what: string) => ({ description: `${what}; nothing sets it so far` })
 
 /** Why a generation was begun: the first request, a retry of a failed or cancelled one, or the mending of an image. */
 export const causes = ['created', 'retry', 'image-lost'] as const
 
+/** What each event says. The descriptions go into the JSON Schemas, and so to whoever reads events elsewhere. */
 export const dataSchemas = {
   TaskRequested: z.object({
     generation,
-    cause: z.enum(causes),
-    params: fractalParamsSchema,
-    /** Names of the fields that we chose because the caller left them out. */
-    chosen: z.array(z.string()),
-    requestHash: sha256,
-    /** Where the fractal ever had an image: the pixels that a later one must have. */
-    expectedPixelChecksum: sha256.optional(),
-    actor: z.string().optional(),
-    tenant: z.string().optional(),
-    queue: z.string().optional(),
-    priority: z.int().optional(),
-    labels: z.record(z.string(), z.string()).optional(),
+    cause: z.enum(causes).meta({
+      description:
+        'why this generation was begun: the first request, a retry of a failed or cancelled one, or the mending of a lost image',
+    }),
+    params: fractalParamsSchema.meta({ description: 'everything that decides the pixels' }),
+    chosen: z
+      .array(z.string())
+      .meta({ description: 'names of the fields that were chosen here, because the caller left them out' }),
+    requestHash: sha256.meta({
+      description: 'SHA-256 of the request as it was sent, the uuid apart, hex: the same where the same was asked for',
+    }),
+    expectedPixelChecksum: sha256.optional().meta({
+      description: 'where the fractal ever had an image: the `pixelChecksum` that a later one must have',
+    }),
+    actor: z.string().optional().meta(unused('who asked for it')),
+    tenant: z.string().optional().meta(unused('for whom it was asked')),
+    queue: z.string().optional().meta(unused('whose workers render it')),
+    priority: z.int().optional().meta(unused('how urgent it is')),
+    labels: z.record(z.string(), z.string()).optional().meta(unused('what the caller calls it')),
   }),
   TaskStarted: z.object({
     generation,
     entry,
-    /** Name of the worker, as in `generatedBy`. */
-    worker: z.string(),
-    /** Rendered alone in a process of its own, because an earlier attempt ended without a word. */
-    isolated: z.boolean(),
+    worker,
+    isolated: z.boolean().meta({
+      description: 'rendered alone in a process of its own, because an earlier attempt ended without a word',
+    }),
   }),
   TaskAttemptFailed: z.object({
     generation,
     entry,
-    /** The `entry` of the TaskStarted that this ends. */
-    started: entry,
-    worker: z.string(),
-    error: z.object({ code: z.string(), message: z.string() }),
-    /** Whether it counts towards TaskFailed; a task handed back at shutdown does not. */
-    counted: z.boolean(),
+    started,
+    worker,
+    error,
+    counted: z.boolean().meta({
+      description: 'whether it counts towards TaskFailed; a task handed back at shutdown does not',
+    }),
     version,
   }),
   TaskCompleted: z.object({
     generation,
-    /** SHA-256 of the PNG file, hex. */
-    checksum: sha256,
-    /** SHA-256 of the decoded RGB bytes, hex, row-major, top row first. */
-    pixelChecksum: sha256,
-    /** Bytes of the PNG file. */
-    size: z.int().min(1),
-    /** Seconds spent on rendering, encoding and storing. */
-    duration: z.number().min(0),
-    generatedBy: z.string(),
-    /** The `entry` of the TaskStarted that led here. */
-    started: entry,
-    imageKey: z.string(),
-    kernelVersion: z.string(),
+    checksum: sha256.meta({ description: 'SHA-256 of the PNG file, hex' }),
+    pixelChecksum: sha256.meta({
+      description: 'SHA-256 of the decoded RGB bytes, hex, row-major, top row first: the same picture has the same one',
+    }),
+    size: z.int().min(1).meta({ description: 'bytes of the PNG file' }),
+    duration: z.number().min(0).meta({ description: 'seconds spent on rendering, encoding and storing' }),
+    generatedBy: z.string().meta({ description: 'name of the worker' }),
+    started,
+    imageKey: z.string().meta({ description: 'where the image is in the image storage' }),
+    kernelVersion: z.string().meta({ description: 'of the code that drew it' }),
   }),
   TaskFailed: z.object({
     generation,
-    error: z.object({ code: z.string(), message: z.string() }),
-    attempts: z.int().min(0),
+    error,
+    attempts: z.int().min(0).meta({ description: 'renders of this generation that count' }),
     version,
   }),
-  TaskCancelled: z.object({ generation, reason: z.string() }),
+  TaskCancelled: z.object({ generation, reason: z.string().meta({ description: 'why, for people' }) }),
   TaskDeleted: z.object({}),
 } as const
 

@@ -57,8 +57,16 @@ const side = wholeNumber(LIMITS.minSide, LIMITS.maxSide).meta({
   description: `pixels, ${LIMITS.minSide} to ${LIMITS.maxSide}`,
   example: 640,
 })
-const bound = (what: string, example: number) =>
-  z.number({ error: expected('a number') }).meta({ description: what, example })
+const meanings = {
+  xa: 'real part at the left edge',
+  xb: 'real part at the right edge',
+  ya: 'imaginary part at the top edge',
+  yb: 'imaginary part at the bottom edge',
+  cx: 'real part of the Julia constant c',
+  cy: 'imaginary part of the Julia constant c',
+}
+const bound = (description: string, example: number) =>
+  z.number({ error: expected('a number') }).meta({ description, example })
 
 /** A uuid of any version, lower-cased: the form in which it stands in subjects and tables. */
 export const uuidSchema = z
@@ -76,12 +84,12 @@ export const fractalRequestSchema = z
       description: `per pixel, 1 to ${LIMITS.maxIterations}`,
       example: 255,
     }),
-    xa: bound('real part at the left edge', -2),
-    xb: bound('real part at the right edge', 2),
-    ya: bound('imaginary part at the top edge', -1.5),
-    yb: bound('imaginary part at the bottom edge', 1.5),
-    cx: bound('real part of the Julia constant c; with cy or not at all', -0.8).optional(),
-    cy: bound('imaginary part of the Julia constant c; with cx or not at all', 0.156).optional(),
+    xa: bound(meanings.xa, -2),
+    xb: bound(meanings.xb, 2),
+    ya: bound(meanings.ya, -1.5),
+    yb: bound(meanings.yb, 1.5),
+    cx: bound(`${meanings.cx}; with cy or not at all`, -0.8).optional(),
+    cy: bound(`${meanings.cy}; with cx or not at all`, 0.156).optional(),
   })
   .refine((r) => (r.cx === undefined) === (r.cy === undefined), {
     error: 'cx and cy go together: give both, or neither to have one chosen',
@@ -94,15 +102,15 @@ export type FractalRequest = z.output<typeof fractalRequestSchema>
 
 /** Everything that decides the pixels. Rendering is a pure function of this. */
 export const fractalParamsSchema = z.object({
-  width: z.int(),
-  height: z.int(),
-  iterations: z.int(),
-  xa: z.number(),
-  xb: z.number(),
-  ya: z.number(),
-  yb: z.number(),
-  cx: z.number(),
-  cy: z.number(),
+  width: z.int().meta({ description: 'pixels of a row' }),
+  height: z.int().meta({ description: 'rows of pixels' }),
+  iterations: z.int().meta({ description: 'most steps of the formula for one pixel' }),
+  xa: z.number().meta({ description: meanings.xa }),
+  xb: z.number().meta({ description: meanings.xb }),
+  ya: z.number().meta({ description: meanings.ya }),
+  yb: z.number().meta({ description: meanings.yb }),
+  cx: z.number().meta({ description: meanings.cx }),
+  cy: z.number().meta({ description: meanings.cy }),
 })
 export type FractalParams = z.output<typeof fractalParamsSchema>
 

@@ -80,6 +80,23 @@ test('a field is split: a new version, and the older ones are lifted through all
   isRefused(() => read(after, broken))
 })
 
+test('a field is described in other words: the version stays, and a field of that name is still one', () => {
+  const field = z.object({ a: z.int(), description: z.string() })
+  const of = (schema: z.ZodType) =>
+    shapeOf(z.object({ inner: schema, list: z.array(schema), named: z.record(z.string(), schema).optional() }))
+  const said = field.extend({ a: field.shape.a.meta({ description: 'how many' }) }).meta({ description: 'of each' })
+  for (const [one, other] of [
+    [of(field), of(said)],
+    [of(said), of(field)],
+    [of(said), of(said.meta({ description: 'of all' }))],
+  ] as const) {
+    assert.ok(isExtension(one, other))
+    assert.not.equal(one, other)
+  }
+  assert.not(isExtension(of(field), of(field.omit({ description: true }))))
+  assert.not(isExtension(of(said), of(said.extend({ a: z.string().meta({ description: 'how many' }) }))))
+})
+
 test('what is no extension: a field less, one that must be there, another type, a narrower range, also further in', () => {
   const shape = (schema: z.ZodType) => shapeOf(z.object({ inner: schema }))
   const one = shape(z.object({ a: z.int(), b: z.string().optional() }))

@@ -9,14 +9,25 @@ export const shapeOf = (schema: z.ZodType): Shape => JSON.parse(JSON.stringify(z
 
 /**
  * Whether the later shape says more than the earlier one at most in fields that may be absent: what was written in
- * either can be read by whoever knows one of them.
+ * either can be read by whoever knows one of them. How a field is described is no part of that.
  */
 export function isExtension(earlier: Shape, later: Shape): boolean {
-  const { properties: before, ...rest } = earlier
-  const { properties: after, ...others } = later
+  const { properties: before, ...rest } = withoutWords(earlier)
+  const { properties: after, ...others } = withoutWords(later)
   if (!isDeepStrictEqual(rest, others)) return false
   if (!before || !after) return isDeepStrictEqual(before, after)
   return Object.entries(before).every(([name, shape]) => after[name] !== undefined && isExtension(shape, after[name]))
+}
+
+/** A shape without what it says for people, also further in. A field may well be called `description`, and stays. */
+function withoutWords({ description: _, ...shape }: Shape): Shape {
+  const inner = (keyword: string, value: unknown): unknown => {
+    if (Array.isArray(value)) return value.map((one) => inner('', one))
+    if (typeof value !== 'object' || value === null) return value
+    if (keyword !== 'properties') return withoutWords(value as Shape)
+    return Object.fromEntries(Object.entries(value).map(([name, field]) => [name, withoutWords(field)]))
+  }
+  return Object.fromEntries(Object.entries(shape).map(([keyword, value]) => [keyword, inner(keyword, value)]))
 }
 
 /** Name of the file in events/shapes: `TaskRequested` 1 is `task-requested-1.json`. */

@@ -21,7 +21,7 @@ import { listFractals } from './list.ts'
 import { createLogSpace } from './log-space.ts'
 import { openApiDocument } from './openapi.ts'
 import { getOperation, postOperation, postStop } from './operations.ts'
-import { errorAnswer, getDocs, getGallery, getIcon } from './pages.ts'
+import { errorAnswer, getDocs, getEventsPage, getGallery, getIcon } from './pages.ts'
 import { problemResponse } from './problems.ts'
 import { getProgress } from './progress.ts'
 import { createReadinessLog } from './readiness-log.ts'
@@ -91,6 +91,7 @@ export function createApi(options: ApiOptions): Hono {
   for (const path of PAGES) app.get(path, (c) => getGallery(api, c))
   app.get('/favicon.ico', getIcon)
   app.get('/docs', getDocs)
+  app.get('/docs/events', getEventsPage)
   app.get('/docs/:file', getDocsFile)
 
   app.notFound((c) =>

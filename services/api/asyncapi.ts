@@ -1,101 +1,17 @@
-import { z } from 'zod'
-import { cloudEventSchemas, unreadableEventSchema } from '../../events/cloud-event.ts'
-import { dataSchemas, type EventType, schemaVersions } from '../../events/events.ts'
+import type { EventType } from '../../events/events.ts'
 import { eventTypes, namesIn } from '../../events/subjects.ts'
 import { VERSION } from '../platform/identity.ts'
-import { progressSchema } from './event-schemas.ts'
+import type { AsyncApiDocument, Channel, Operation } from '../web/asyncapi-document.ts'
+import type { JsonSchema } from '../web/json-schema.ts'
+import { binaryHeaders, inStream, messages, schemaOf } from './asyncapi-messages.ts'
+import { eventsQuerySchema } from './event-schemas.ts'
 
 /*
  * AsyncAPI 3, made from the schemas: the same events over two transports. Over HTTP each is a CloudEvent in the JSON
  * format; in the stream on NATS it is one in binary mode, attributes as headers and data as the body.
  */
 
-/** draft-07 is what AsyncAPI's own schemas are made of. */
-const schemaOf = (schema: z.ZodType) => {
-  const { $schema: _, ...rest } = z.toJSONSchema(schema, { target: 'draft-7', io: 'output' })
-  return rest
-}
 const ref = (path: string) => ({ $ref: `#/${path}` })
-
-/** When it happens, for people. */
-const summaries: Record<EventType, string> = {
-  TaskRequested: 'a fractal was asked for, a failed or cancelled one again, or a lost image',
-  TaskStarted: 'a worker began to render it',
-  TaskAttemptFailed: 'a render ended without an image; another one follows, or TaskFailed',
-  TaskCompleted: 'its image is stored',
-  TaskFailed: 'it was given up after several tries, or at once where another would end the same way',
-  TaskCancelled: 'somebody cancelled it before it was finished',
-  TaskDeleted: 'it was deleted, for good',
-}
-
-const header = (description: string) => ({ type: 'string', description })
-const binaryHeaders = {
-  type: 'object',
-  required: ['ce-specversion', 'ce-id', 'ce-source', 'ce-type', 'ce-subject', 'ce-time', 'ce-schemaversion'],
-  properties: {
-    'ce-specversion': { const: '1.0' },
-    'ce-id': header('of the event, everywhere and for ever'),
-    'ce-source': header('which process said so'),
-    'ce-type': { enum: eventTypes },
-    'ce-subject': header('uuid of the fractal'),
-    'ce-time': header('RFC 3339, by the clock of whoever said so: nothing is ordered by it'),
-    'ce-schemaversion': header('of the data; an older one has to be lifted to the newest'),
-    'ce-correlationid': header('id of the event that began it all'),
-    'ce-causationid': header('id of the event that led to this one'),
-    'ce-traceparent': header('W3C trace context'),
-    'ce-recordedtime': header('imported events only: when it was recorded first'),
-    'ce-importid': header('imported events only: the import that brought it'),
-    'content-type': { const: 'application/json' },
-  },
-}
-
-/** Where the data of each version of an event is described, for good. */
-export const schemaPath = (type: EventType, version: number) =>
-  `/schemas/${type.replace(/(?<!^)[A-Z]/g, '-$&').toLowerCase()}-${version}.json`
-
-const overHttp = (type: EventType) => ({
-  name: type,
-  title: type,
-  summary: summaries[type],
-  contentType: 'application/cloudevents+json',
-  payload: schemaOf(cloudEventSchemas[type]),
-})
-
-const overNats = (type: EventType) => ({
-  name: type,
-  title: `${type}, in binary mode`,
-  summary: summaries[type],
-  contentType: 'application/json',
-  headers: ref('components/schemas/BinaryHeaders'),
-  payload: schemaOf(dataSchemas[type]),
-  externalDocs: { url: schemaPath(type, schemaVersions[type]), description: 'the data, at an address that stays' },
-})
-
-const { requested, attempt, outcome, removed, progress } = namesIn('')
-const place = { uuid: '{uuid}', number: '{number}' as unknown as number }
-const subjects: { name: string; address: string; types: EventType[]; about: string }[] = [
-  {
-    ...{ name: 'requested', address: requested(place.uuid, place.number), types: ['TaskRequested'] },
-    about: 'one for each generation of a fractal, from 1',
-  },
-  {
-    ...{
-      name: 'attempts',
-      address: `${attempt(place.uuid, place.number, '{entry}' as unknown as number)}`,
-      types: ['TaskStarted', 'TaskAttemptFailed'],
-    },
-    about: 'the attempt record of a generation, entries from 1 without gaps',
-  },
-  {
-    ...{
-      name: 'outcomes',
-      address: outcome(place.uuid, place.number),
-      types: ['TaskCompleted', 'TaskFailed', 'TaskCancelled'],
-    },
-    about: 'exactly one for each generation that is over',
-  },
-  { name: 'removed', address: removed(place.uuid), types: ['TaskDeleted'], about: 'the last of a fractal' },
-]
 
 const parameters = {
   uuid: { description: 'of the fractal' },
@@ -105,41 +21,102 @@ const parameters = {
 const parametersOf = (address: string) =>
   Object.fromEntries(Object.entries(parameters).filter(([name]) => address.includes(`{${name}}`)))
 
-const messagesOf = (types: readonly EventType[], suffix = '') =>
-  Object.fromEntries(types.map((type) => [type, ref(`components/messages/${type}${suffix}`)]))
-const messagesIn = (channel: string, names: readonly string[]) =>
-  names.map((name) => ref(`channels/${channel}/messages/${name}`))
+/** A channel, and that the application sends what it has. */
+type Offer = Pick<Channel, 'address' | 'summary' | 'description'> & {
+  server: 'http' | 'nats'
+  /** What comes over it: names in the document, by those in the channel. */
+  messages: Readonly<Record<string, string>>
+  /** Over HTTP: what may be asked for. */
+  query?: JsonSchema
+}
 
-let document: ReturnType<typeof make> | undefined
+const asThemselves = (names: readonly string[]) => Object.fromEntries(names.map((name) => [name, name]))
+const anyEvent = asThemselves([...eventTypes, 'Unreadable'])
 
-export function asyncApiDocument() {
+const resumable =
+  '`Last-Event-ID`, which browsers send by themselves, is the cursor of the last event that the client has had, and goes before the query.'
+
+const overHttp = (): Record<string, Offer> => ({
+  events: {
+    ...{ server: 'http', address: '/v1/events', messages: anyEvent, query: schemaOf(eventsQuerySchema) },
+    summary: 'every event, from any moment on',
+    description: `With \`Accept: text/event-stream\` a stream that never ends, each event with its type as \`event\`, its cursor as \`id\` and a CloudEvent as \`data\`; else a page of JSON. ${resumable}`,
+  },
+  fractalEvents: {
+    ...{ server: 'http', address: '/v1/fractal/{uuid}/events', messages: anyEvent },
+    query: schemaOf(eventsQuerySchema.pick({ after: true })),
+    summary: 'the history of one fractal, and what follows until it is deleted',
+    description: `With \`Accept: text/event-stream\` a stream, as that of every event; else its history so far, as JSON. ${resumable}`,
+  },
+  fractalProgress: {
+    ...{ server: 'http', address: '/v1/fractal/{uuid}/progress', messages: { Progress: 'Progress' } },
+    summary: 'how far one fractal has come, until it is finished',
+    description: 'With `Accept: text/event-stream` every change, as `event: progress`; else how it is now, as JSON.',
+  },
+})
+
+const inTheStream =
+  'In the stream FRACTAL, of which a consumer may begin anywhere. With NATS_NAMESPACE set, that and a dot, or a dash, are in front of each name.'
+const subject = (address: string, types: readonly EventType[], summary: string): Offer => ({
+  ...{ server: 'nats', address, summary, description: inTheStream },
+  messages: Object.fromEntries(types.map((type) => [type, inStream(type)])),
+})
+
+function overNats(): Record<string, Offer> {
+  const names = namesIn('')
+  const [uuid, number, entry] = ['{uuid}', '{number}' as unknown as number, '{entry}' as unknown as number]
+  return {
+    requested: subject(
+      names.requested(uuid, number),
+      ['TaskRequested'],
+      'one for each generation of a fractal, from 1',
+    ),
+    attempts: subject(
+      names.attempt(uuid, number, entry),
+      ['TaskStarted', 'TaskAttemptFailed'],
+      'the attempt record of a generation, entries from 1 without gaps',
+    ),
+    outcomes: subject(
+      names.outcome(uuid, number),
+      ['TaskCompleted', 'TaskFailed', 'TaskCancelled'],
+      'exactly one for each generation that is over',
+    ),
+    removed: subject(names.removed(uuid), ['TaskDeleted'], 'the last of a fractal'),
+    renderProgress: {
+      ...{ server: 'nats', address: names.progress(uuid), messages: { RenderProgress: 'RenderProgress' } },
+      summary: 'what a worker says while it renders, several times a second',
+      description: 'In no stream, and never complete: who is not there misses it.',
+    },
+  }
+}
+
+const channelOf = ({ server, address, summary, description, messages }: Offer): Channel => ({
+  ...{ address, servers: [ref(`servers/${server}`)], summary, ...(description !== undefined && { description }) },
+  parameters: parametersOf(address),
+  messages: Object.fromEntries(
+    Object.entries(messages).map(([name, inDocument]) => [name, ref(`components/messages/${inDocument}`)]),
+  ),
+})
+
+const operationOf = (channel: string, { server, messages, query }: Offer): Operation => ({
+  action: 'send',
+  channel: ref(`channels/${channel}`),
+  messages: Object.keys(messages).map((name) => ref(`channels/${channel}/messages/${name}`)),
+  ...(server === 'http' && {
+    bindings: { http: { method: 'GET', ...(query && { query }), bindingVersion: '0.3.0' } },
+  }),
+})
+
+let document: AsyncApiDocument | undefined
+
+/** Made when it is first asked for. */
+export function asyncApiDocument(): AsyncApiDocument {
   document ??= make()
   return document
 }
 
-function make() {
-  const anyEvent = { ...messagesOf(eventTypes), Unreadable: ref('components/messages/Unreadable') }
-  const logChannels = subjects.map(({ name, address, types, about }) => [
-    name,
-    {
-      address,
-      servers: [ref('servers/nats')],
-      summary: about,
-      description:
-        'In the stream FRACTAL. With NATS_NAMESPACE set, that and a dot, or a dash, are in front of each name.',
-      parameters: parametersOf(address),
-      messages: messagesOf(types, 'Message'),
-    },
-  ])
-  const readers = subjects.map(({ name, types }) => [
-    `read-${name}`,
-    {
-      action: 'send',
-      channel: ref(`channels/${name}`),
-      summary: 'Recorded; consumers of the stream may read it from any sequence on.',
-      messages: messagesIn(name, types),
-    },
-  ])
+function make(): AsyncApiDocument {
+  const offers = Object.entries({ ...overHttp(), ...overNats() })
   return {
     asyncapi: '3.0.0',
     info: {
@@ -152,96 +129,14 @@ function make() {
     defaultContentType: 'application/json',
     servers: {
       http: { host: '127.0.0.1:8080', protocol: 'http', description: 'an api: server-sent events, and pages of JSON' },
-      nats: { host: '127.0.0.1:4222', protocol: 'nats', description: 'the broker: consumers of the stream FRACTAL' },
-    },
-    channels: {
-      events: {
-        address: '/v1/events',
-        servers: [ref('servers/http')],
-        summary: 'every event, from any moment on',
-        description:
-          'Accept: text/event-stream. Query: after (cursor), since (time), type, uuid, status. Last-Event-ID goes before them. Each event has its cursor as id.',
-        messages: anyEvent,
-      },
-      fractalEvents: {
-        address: '/v1/fractal/{uuid}/events',
-        servers: [ref('servers/http')],
-        summary: 'the history of one fractal, and what follows until it is deleted',
-        parameters: { uuid: parameters.uuid },
-        messages: anyEvent,
-      },
-      fractalProgress: {
-        address: '/v1/fractal/{uuid}/progress',
-        servers: [ref('servers/http')],
-        summary: 'how far one fractal has come, until it is finished',
-        parameters: { uuid: parameters.uuid },
-        messages: { Progress: ref('components/messages/Progress') },
-      },
-      ...Object.fromEntries(logChannels),
-      renderProgress: {
-        address: progress('{uuid}'),
-        servers: [ref('servers/nats')],
-        summary: 'what a worker says while it renders, several times a second; in no stream, and never complete',
-        parameters: { uuid: parameters.uuid },
-        messages: { RenderProgress: ref('components/messages/RenderProgress') },
+      nats: {
+        host: '127.0.0.1:4222',
+        protocol: 'nats',
+        description: 'the broker: the log itself, in the stream FRACTAL',
       },
     },
-    operations: {
-      followEvents: {
-        action: 'send',
-        channel: ref('channels/events'),
-        messages: messagesIn('events', [...eventTypes, 'Unreadable']),
-      },
-      followFractal: {
-        action: 'send',
-        channel: ref('channels/fractalEvents'),
-        messages: messagesIn('fractalEvents', [...eventTypes, 'Unreadable']),
-      },
-      followProgress: {
-        action: 'send',
-        channel: ref('channels/fractalProgress'),
-        messages: messagesIn('fractalProgress', ['Progress']),
-      },
-      ...Object.fromEntries(readers),
-      hearProgress: {
-        action: 'send',
-        channel: ref('channels/renderProgress'),
-        messages: messagesIn('renderProgress', ['RenderProgress']),
-      },
-    },
-    components: {
-      schemas: { BinaryHeaders: binaryHeaders },
-      messages: {
-        ...Object.fromEntries(eventTypes.map((type) => [type, overHttp(type)])),
-        ...Object.fromEntries(eventTypes.map((type) => [`${type}Message`, overNats(type)])),
-        Unreadable: {
-          name: 'Unreadable',
-          title: 'An event that this version cannot read',
-          summary: 'in its place, without data; `unreadable` says why',
-          contentType: 'application/cloudevents+json',
-          payload: schemaOf(unreadableEventSchema),
-        },
-        Progress: {
-          name: 'progress',
-          title: 'Progress of a fractal',
-          contentType: 'application/json',
-          payload: schemaOf(progressSchema),
-        },
-        RenderProgress: {
-          name: 'RenderProgress',
-          title: 'Progress of a render',
-          contentType: 'application/json',
-          payload: {
-            type: 'object',
-            required: ['generation', 'done', 'total'],
-            properties: {
-              generation: { type: 'integer', minimum: 1 },
-              done: { type: 'number', description: 'of `total`, in units of the worker' },
-              total: { type: 'number' },
-            },
-          },
-        },
-      },
-    },
+    channels: Object.fromEntries(offers.map(([name, offer]) => [name, channelOf(offer)])),
+    operations: Object.fromEntries(offers.map(([name, offer]) => [name, operationOf(name, offer)])),
+    components: { schemas: { BinaryHeaders: binaryHeaders }, messages: messages() },
   }
 }

@@ -83,9 +83,9 @@ export type EventsPage = { events: (CloudEvent | UnreadableCloudEvent)[]; next: 
 
 export const progressSchema = z
   .object({
-    uuid: z.guid(),
-    generation: z.int().nullable(),
-    status: z.enum([...statuses, 'deleted'] as const),
+    uuid: z.guid().meta({ description: 'of the fractal' }),
+    generation: z.int().nullable().meta({ description: 'of the fractal; null once it is deleted' }),
+    status: z.enum([...statuses, 'deleted'] as const).meta({ description: 'its state' }),
     progress: z.number().min(0).max(1).nullable().meta({ description: 'share that is rendered, while rendering' }),
   })
   .meta({ id: 'Progress' })

@@ -204,7 +204,8 @@ export function openApiDocument() {
     info: {
       title: 'Fractals',
       version: VERSION,
-      description: 'Fractal images on request. Every error is a problem of RFC 9457; branch on its `code`.',
+      description:
+        'Fractal images on request. Every error is a problem of RFC 9457; branch on its `code`. What happens to fractals can be followed: [the events](/docs/events).',
       license: { name: 'Apache-2.0', url: 'https://www.apache.org/licenses/LICENSE-2.0' },
     },
     servers: [{ url: '/' }],

@@ -4,10 +4,12 @@ import { fractalOf } from '../platform/fractal-row.ts'
 import { fractal } from '../platform/schema.ts'
 import { docsPage } from '../web/docs-page.ts'
 import { errorPage } from '../web/error-page.ts'
+import { eventsPage } from '../web/events-page.ts'
 import { galleryPage } from '../web/gallery-page.ts'
 import { icon } from '../web/icon.ts'
 import type { Html } from '../web/layout.ts'
 import type { Api } from './api.ts'
+import { asyncApiDocument } from './asyncapi.ts'
 import { problemOf } from './problems.ts'
 import { awaitFresh, query } from './reading.ts'
 
@@ -49,6 +51,9 @@ export const getIcon = (c: Context): Response =>
 
 /** GET /docs */
 export const getDocs = (c: Context): Response | Promise<Response> => answer(c, docsPage())
+
+/** GET /docs/events */
+export const getEventsPage = (c: Context): Response | Promise<Response> => answer(c, eventsPage(asyncApiDocument()))
 
 /** An error where a person looks: the same status and headers, with a page in place of the problem. */
 export async function errorAnswer(c: Context, error: unknown, problem: Response): Promise<Response> {

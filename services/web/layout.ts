@@ -29,18 +29,18 @@ code { font: .9em ui-monospace, monospace; overflow-wrap: anywhere }
 @media (max-width: 40rem) { article { grid-template-columns: minmax(0, 1fr) } th { width: 7rem } }
 `
 
-/** A whole page. */
-export const layout = (title: string, content: Html) => html`<!doctype html>
+/** A whole page. `ownStyle` is CSS for this page alone. */
+export const layout = (title: string, content: Html, ownStyle = '') => html`<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>${title}</title>
 <link rel="icon" type="image/svg+xml" href="/favicon.ico">
-<style>${raw(style)}</style>
+<style>${raw(style)}${raw(ownStyle)}</style>
 </head>
 <body>
-<header><h1><a href="/">Fractals</a></h1><nav aria-label="Reference"><a href="/docs">REST reference</a><a href="/v1/status">Status</a></nav></header>
+<header><h1><a href="/">Fractals</a></h1><nav aria-label="Reference"><a href="/docs">REST reference</a><a href="/docs/events">Events</a><a href="/v1/status">Status</a></nav></header>
 <main>${content}</main>
 </body>
 </html>

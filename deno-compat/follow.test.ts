@@ -1,4 +1,2 @@
-/* Following events on Deno: streams and pages of an api, client.follow over connections that break, and subscribe from NATS. */
-import '../test/api/events.test.ts'
+/* Those who are cut off and come back, over streams, pages and client.follow, with every service on Deno. */
 import '../test/flow/follow.test.ts'
-import '../test/platform/subscribe.test.ts'

@@ -4,7 +4,7 @@ import { VERSION } from '../platform/identity.ts'
 import type { AsyncApiDocument, Channel, Operation } from '../web/asyncapi-document.ts'
 import type { JsonSchema } from '../web/json-schema.ts'
 import { binaryHeaders, inStream, messages, schemaOf } from './asyncapi-messages.ts'
-import { eventsQuerySchema } from './event-schemas.ts'
+import { eventsQuerySchema, historyQuerySchema } from './event-schemas.ts'
 
 /*
  * AsyncAPI 3, made from the schemas: the same events over two transports. Over HTTP each is a CloudEvent in the JSON
@@ -44,7 +44,7 @@ const overHttp = (): Record<string, Offer> => ({
   },
   fractalEvents: {
     ...{ server: 'http', address: '/v1/fractal/{uuid}/events', messages: anyEvent },
-    query: schemaOf(eventsQuerySchema.pick({ after: true })),
+    query: schemaOf(historyQuerySchema),
     summary: 'the history of one fractal, and what follows until it is deleted',
     description: `With \`Accept: text/event-stream\` a stream, as that of every event; else its history so far, as JSON. ${resumable}`,
   },

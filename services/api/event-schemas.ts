@@ -67,6 +67,14 @@ export const eventsQuerySchema = z.strictObject({
 })
 export type EventsQuery = z.output<typeof eventsQuerySchema>
 
+export const historyQuerySchema = z.strictObject({
+  after: eventsQuerySchema.shape.after.meta({
+    description:
+      'streams: only what comes after this cursor; `Last-Event-ID` goes before it. Without it the whole history',
+    example: '42-0198c3a1',
+  }),
+})
+
 export const eventsPageSchema = z
   .object({
     events: z

@@ -1,7 +1,7 @@
 import type { RouteConfig } from '@hono/zod-openapi'
 import { z } from 'zod'
 import { uuidSchema } from '../../events/fractal.ts'
-import { eventsPageSchema, eventsQuerySchema, progressSchema } from './event-schemas.ts'
+import { eventsPageSchema, eventsQuerySchema, historyQuerySchema, progressSchema } from './event-schemas.ts'
 import { problems } from './openapi-parts.ts'
 import { fractalEventsSchema } from './schemas.ts'
 
@@ -40,7 +40,7 @@ export const eventRoutes: RouteConfig[] = [
     tags,
     summary: 'Everything that happened to a fractal, also to one that was deleted',
     description: 'As a stream, also what comes next, until the fractal is deleted.',
-    request: { params, headers, query: eventsQuerySchema.pick({ after: true }) },
+    request: { params, headers, query: historyQuerySchema },
     responses: {
       200: either('the events', fractalEventsSchema, 'server-sent events; `data` is one of the `events`'),
       ...over,

@@ -15,9 +15,9 @@ main article { display: block }
 .list, .list code { overflow-wrap: anywhere }
 .fields { table-layout: fixed }
 .fields th, .fields td { padding: .3rem 1rem .3rem 0; width: auto; white-space: normal; overflow-wrap: anywhere }
-.fields thead th { width: 38%; border: 0; font-size: .8rem }
-.fields thead th:first-child { width: 13rem }
-.fields thead th:nth-child(2) { width: 14rem }
+.fields thead th { border: 0; font-size: .8rem }
+.fields thead th:first-child { width: 12rem }
+.fields thead th:nth-child(2) { width: 12rem }
 .fields tbody th { color: inherit }
 .fields small { display: block; color: var(--quiet) }
 pre { background: var(--ground); border-radius: .25rem; padding: .75rem; margin: 0; white-space: pre-wrap; overflow-wrap: anywhere; font: .8rem/1.45 ui-monospace, monospace }

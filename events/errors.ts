@@ -32,6 +32,7 @@ export type ErrorCode =
   | 'storage-full'
   | 'image-lost' // completed, but the bytes are not in storage
   | 'image-damaged' // the bytes in storage do not match their checksum
+  | 'subscribers-unavailable' // no process that delivers webhooks answers
   | 'export-unusable' // an exported log that is damaged, was never finished, or is of another version
   // rendering
   | 'render-failed'

@@ -17,7 +17,7 @@ import type { EventType, NewEvent } from './events.ts'
 export type Names = ReturnType<typeof namesIn>
 
 /** The kinds of aggregate in the second stream. A kind that is new here is added to a stream that exists. */
-export const kindNames = ['operation', 'import', 'parked'] as const
+export const kindNames = ['operation', 'import', 'parked', 'webhook'] as const
 export type KindName = (typeof kindNames)[number]
 
 /** Every name on the broker under one namespace; '' for none. A namespace is one token: letters, digits, `-`, `_`. */
@@ -65,6 +65,12 @@ export function namesIn(namespace: string) {
     presence: (worker: string) => `${dotted}presence.worker.${worker}`,
     /** Core NATS, in no stream: asks every service to answer who it is. */
     rollCall: `${dotted}presence.call`,
+    /** Core NATS, in no stream: asks one of the subscribers to send a webhook a ping; tells all that a webhook has changed. */
+    webhookPing: `${dotted}webhook.ping`,
+    webhookLook: `${dotted}webhook.look`,
+    /** Key-value buckets: of the secrets of webhooks, and of how far each has come. */
+    webhookSecrets: prefixed('webhook-secrets'),
+    webhookPositions: prefixed('webhook-positions'),
     /** Object store bucket for images under this namespace. */
     bucket: (name: string) => prefixed(name),
   }

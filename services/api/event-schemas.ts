@@ -15,17 +15,6 @@ import { wholeNumber } from './schemas.ts'
 
 /* What the api says of events, and what it takes for it. */
 
-/** The state that an event of each type leads to. */
-export const statusAfter = {
-  TaskRequested: 'requested',
-  TaskStarted: 'rendering',
-  TaskAttemptFailed: 'requested',
-  TaskCompleted: 'completed',
-  TaskFailed: 'failed',
-  TaskCancelled: 'cancelled',
-  TaskDeleted: 'deleted',
-} as const satisfies Record<EventType, (typeof statuses)[number] | 'deleted'>
-
 const listed = (what: string, item: z.ZodType<string>) => {
   const error = `expected ${what}, separated by commas`
   return z

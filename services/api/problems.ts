@@ -44,6 +44,7 @@ const rules: Record<ErrorCode, Rule> = {
   },
   'image-lost': { status: 500, title: 'The image is lost' },
   'image-damaged': { status: 500, title: 'The image is damaged' },
+  'subscribers-unavailable': { status: 503, title: 'Nobody delivers webhooks just now', retryAfterS: 5 },
   'export-unusable': hidden('The export cannot be used'),
   'render-failed': hidden('The render failed'),
   'render-crashed': hidden('The render crashed'),

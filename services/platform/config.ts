@@ -4,6 +4,7 @@ import { z } from 'zod'
 import { FaafoError } from '../../events/errors.ts'
 import { DEFAULT_COMPUTE_BUDGET } from '../../events/fractal.ts'
 import { isBlocked } from './ports.ts'
+import { isTarget } from './public-address.ts'
 
 /*
  * The environment, parsed once per process into one frozen value. Nothing but a main.ts and the command line
@@ -65,6 +66,13 @@ const schema = z.object({
     .optional(),
   WORKERS: whole(0, 256).default(1),
   RENDER_THREADS: whole(1, 1024).optional(),
+  WEBHOOK_TARGETS: z
+    .string()
+    .transform((text) => text.split(',').map((part) => part.trim().toLowerCase()))
+    .refine((parts) => parts.every(isTarget), {
+      error: 'expected host names, addresses and networks with commas between, such as hooks.internal,10.1.0.0/16',
+    })
+    .default([]),
   LOG_LEVEL: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']).default('info'),
   LOG_FORMAT: z.enum(['pretty', 'json']).optional(),
 })
@@ -96,6 +104,8 @@ export type Config = Readonly<{
   workers: number
   /** undefined: one for each core. */
   renderThreads: number | undefined
+  /** Hosts, addresses and networks (CIDR) that webhooks may be sent to although they are private, or over http. */
+  webhookTargets: readonly string[]
   logLevel: string
   logFormat: 'pretty' | 'json' | undefined
 }>
@@ -144,6 +154,7 @@ export function parseConfig(
     workerName: e.WORKER_NAME ?? hostname(),
     workers: e.WORKERS,
     renderThreads: e.RENDER_THREADS,
+    webhookTargets: e.WEBHOOK_TARGETS,
     logLevel: e.LOG_LEVEL,
     logFormat: e.LOG_FORMAT,
   })

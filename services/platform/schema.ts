@@ -1,6 +1,7 @@
 import { sql } from 'drizzle-orm'
 import {
   bigint,
+  bigserial,
   doublePrecision,
   index,
   integer,
@@ -137,6 +138,27 @@ export const checkpoint = pgTable('projection_checkpoint', {
   /** Grows whenever another read model takes over. */
   epoch: integer('epoch').notNull().default(0),
 })
+
+/** The recent tries to deliver to webhooks; bounded, and nothing depends on it. Written by the subscribers. */
+export const webhookAttempt = pgTable(
+  'webhook_attempt',
+  {
+    id: bigserial('id', { mode: 'number' }).primaryKey(),
+    webhook: uuid('webhook').notNull(),
+    at: moment('at').notNull(),
+    eventId: text('event_id').notNull(),
+    cursor: text('cursor'),
+    type: text('type').notNull(),
+    fractal: text('fractal'),
+    attempt: integer('attempt').notNull(),
+    status: integer('status'),
+    latencyMs: integer('latency_ms').notNull(),
+    outcome: text('outcome').notNull(),
+    error: text('error'),
+    answer: text('answer'),
+  },
+  (t) => [index('webhook_attempt_newest').on(t.webhook, t.id)],
+)
 
 export type FractalRow = typeof fractal.$inferSelect
 export type HeldRow = typeof heldEvent.$inferSelect

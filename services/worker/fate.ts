@@ -42,6 +42,7 @@ const fates: Readonly<Record<ErrorCode, Fate>> = {
   'database-unavailable': 'retry',
   'projection-behind': 'retry',
   'fence-lost': 'retry',
+  'subscribers-unavailable': 'retry',
   'export-unusable': 'retry',
   'invalid-config': 'retry',
   'broker-not-found': 'retry',

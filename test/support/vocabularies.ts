@@ -6,6 +6,7 @@ import { importKind } from '../../events/import.ts'
 import { operationKind } from '../../events/operation.ts'
 import { parkedKind } from '../../events/parked.ts'
 import { namesIn } from '../../events/subjects.ts'
+import { webhookKind } from '../../events/webhook.ts'
 
 /** The events of one kind of thing, whichever stream they stand in, as tests of all of them see them. */
 export type Vocabulary = {
@@ -43,5 +44,5 @@ const aggregateOf = (kind: Kind): Vocabulary => ({
 /** Everything that is stored in either stream. */
 export const vocabularies: readonly Vocabulary[] = [
   fractal,
-  ...[operationKind, importKind, parkedKind].map(aggregateOf),
+  ...[operationKind, importKind, parkedKind, webhookKind].map(aggregateOf),
 ]

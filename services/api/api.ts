@@ -4,6 +4,7 @@ import type { Feed } from '../platform/feed.ts'
 import type { Log } from '../platform/log.ts'
 import type { Logger } from '../platform/logger.ts'
 import type { Operations } from '../platform/operations.ts'
+import type { Webhooks } from '../platform/webhooks.ts'
 import type { ImageStore } from '../storage/image-store.ts'
 import type { Freshness } from './freshness.ts'
 import type { Live } from './live.ts'
@@ -41,4 +42,5 @@ export type Api = ApiOptions & {
   logSpace: LogSpace
   noteReadiness: NoteReadiness
   operations: Operations
+  webhooks: Webhooks
 }

@@ -5,6 +5,7 @@ import { v7 } from 'uuid'
 import { FaafoError, isFaafoError } from '../../events/errors.ts'
 import { createFeed } from '../platform/feed.ts'
 import { operationsOf } from '../platform/operations.ts'
+import { webhooksOf } from '../platform/webhooks.ts'
 import type { Api, ApiOptions } from './api.ts'
 import { asyncApiDocument } from './asyncapi.ts'
 import { postBatch } from './batch.ts'
@@ -30,6 +31,21 @@ import { postFractal } from './request.ts'
 import { showFractal } from './show.ts'
 import { getMetrics, getStatus } from './status.ts'
 import { createStreams } from './streams.ts'
+import {
+  deleteWebhook,
+  getAttempts,
+  getParked,
+  getWebhook,
+  listWebhooks,
+  patchWebhook,
+  postParkedRetry,
+  postPause,
+  postPing,
+  postReplay,
+  postResume,
+  postRotation,
+  postWebhook,
+} from './webhooks.ts'
 
 /** The api as a handler of requests, with no socket yet. */
 export function createApi(options: ApiOptions): Hono {
@@ -37,6 +53,7 @@ export function createApi(options: ApiOptions): Hono {
     ...options,
     logSpace: createLogSpace(),
     operations: operationsOf(options.broker),
+    webhooks: webhooksOf(options.broker),
     feed: createFeed(options, options.stopping),
     streams: createStreams(options.stopping, options.metrics),
     noteReadiness: createReadinessLog(options.logger),
@@ -76,6 +93,19 @@ export function createApi(options: ApiOptions): Hono {
   app.post('/v1/operations', (c) => postOperation(api, c))
   app.get('/v1/operations/:id', (c) => getOperation(api, c))
   app.post('/v1/operations/:id/cancel', (c) => postStop(api, c))
+  app.post('/v1/webhooks', (c) => postWebhook(api, c))
+  app.get('/v1/webhooks', (c) => listWebhooks(api, c))
+  app.get('/v1/webhooks/:id', (c) => getWebhook(api, c))
+  app.patch('/v1/webhooks/:id', (c) => patchWebhook(api, c))
+  app.delete('/v1/webhooks/:id', (c) => deleteWebhook(api, c))
+  app.post('/v1/webhooks/:id/pause', (c) => postPause(api, c))
+  app.post('/v1/webhooks/:id/resume', (c) => postResume(api, c))
+  app.post('/v1/webhooks/:id/rotate-secret', (c) => postRotation(api, c))
+  app.post('/v1/webhooks/:id/ping', (c) => postPing(api, c))
+  app.get('/v1/webhooks/:id/attempts', (c) => getAttempts(api, c))
+  app.get('/v1/webhooks/:id/parked', (c) => getParked(api, c))
+  app.post('/v1/webhooks/:id/parked/retry', (c) => postParkedRetry(api, c))
+  app.post('/v1/webhooks/:id/replay', (c) => postReplay(api, c))
   app.get('/v1/events', (c) => getEvents(api, c))
   app.get('/v1/status', (c) => getStatus(api, c))
   app.get('/fractal/:uuid', (c) => getImage(api, c))

@@ -5,6 +5,7 @@ import { VERSION } from '../platform/identity.ts'
 import { eventRoutes } from './openapi-events.ts'
 import { operationRoutes } from './openapi-operations.ts'
 import { json, problems, requestHeaders } from './openapi-parts.ts'
+import { webhookRoutes } from './openapi-webhooks.ts'
 import {
   batchAnswerSchema,
   batchSchema,
@@ -165,6 +166,7 @@ const routes: RouteConfig[] = [
   },
   ...eventRoutes,
   ...operationRoutes,
+  ...webhookRoutes,
   plain('/v1/status', 'Queue, workers and projection', json('as far as it can be told just now', statusSchema)),
   plain('/healthz', 'Whether this process answers', json('it does', z.object({ status: z.literal('ok') }))),
   plain('/readyz', 'Whether this api can append', json('it can; what else is amiss is in the body', readySchema), {

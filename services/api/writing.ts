@@ -40,11 +40,16 @@ export async function appending<T extends { won: boolean }>(
 }
 
 /** One write, answered in time; where the log is away the error names the uuid to repeat it with. */
-export async function writing<T>(uuid: string, work: Promise<T>, what = `fractal '${uuid}'`): Promise<T> {
+export async function writing<T>(
+  uuid: string,
+  work: Promise<T>,
+  what = `fractal '${uuid}'`,
+  advice = 'repeat the request with the same uuid',
+): Promise<T> {
   const late = () =>
     new FaafoError(
       'log-unavailable',
-      `cannot be sure that ${what} was changed: the broker did not confirm it in time; repeat the request with the same uuid`,
+      `cannot be sure that ${what} was changed: the broker did not confirm it in time; ${advice}`,
     )
   try {
     return await withinTime(WRITE_MS, work, late)

@@ -13,8 +13,10 @@ import type {
   Ready,
   Status,
 } from '../api/schemas.ts'
+import type { ParkedDelivery, WebhookAttempt, WebhookObject, WebhookWithSecret } from '../api/webhook-schemas.ts'
 import { type FollowedEvent, type Following, followEvents } from './client-follow.ts'
 import { type Bulk, type OperationsClient, operationsClient } from './client-operations.ts'
+import { type WebhooksClient, webhooksClient } from './client-webhooks.ts'
 import { type ClientOptions, createTransport } from './transport.ts'
 import { isFinished, watchFractals } from './watch.ts'
 
@@ -41,8 +43,13 @@ export type {
   KeysetPage,
   OperationObject,
   OperationsClient,
+  ParkedDelivery,
   Ready,
   Status,
+  WebhookAttempt,
+  WebhookObject,
+  WebhooksClient,
+  WebhookWithSecret,
 }
 export { FaafoError, isFaafoError }
 
@@ -111,6 +118,8 @@ export type Client = {
   remove(uuid: string, options?: Cancellable): Promise<void>
   /** Cancel, retry or delete everything that a filter matches. */
   operations: OperationsClient
+  /** Events posted to URLs, and what came of it. */
+  webhooks: WebhooksClient
   status(options?: Cancellable): Promise<Status>
   /** Whether requests are taken, and how each part fares. */
   ready(options?: Cancellable): Promise<Ready>
@@ -222,6 +231,8 @@ export function createClient(options: ClientOptions): Client {
     },
 
     operations: operationsClient(transport),
+
+    webhooks: webhooksClient(transport),
 
     status: ({ signal } = {}) => json({ action: 'ask for the status', path: ['v1', 'status'], signal }),
 

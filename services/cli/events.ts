@@ -50,12 +50,14 @@ Examples:
     .action((options: Options, self: Command) => inSession(self, surroundings, (session) => follow(session, options)))
 }
 
-function cursorText(text: string): string {
+/** The text itself, for the api to read. Throws what commander takes for a wrong argument. */
+export function cursorText(text: string): string {
   if (!cursorPattern.test(text)) throw new InvalidArgumentError('expected a cursor such as 42-1f2e3d4c, or 0')
   return text
 }
 
-function timeText(text: string): string {
+/** The same for a time. */
+export function timeText(text: string): string {
   if (!parseTime(text)) throw new InvalidArgumentError('expected a time such as 2026-01-31T12:00:00Z')
   return text
 }

@@ -14,6 +14,7 @@ import { DEFAULT_ENDPOINT, errorText, exitCodeOf, helpHint, type Surroundings } 
 import { addShow } from './show.ts'
 import { addStatus } from './status.ts'
 import { addVerify } from './verify.ts'
+import { addWebhook } from './webhook.ts'
 
 /** Runs the command line with these arguments, the program's name apart; resolves to the exit code. */
 export async function runProgram(args: readonly string[], surroundings: Surroundings): Promise<number> {
@@ -80,6 +81,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 the api cannot be reached.`,
   addLifecycle(program, surroundings)
   addBulk(program, surroundings)
   addEvents(program, surroundings)
+  addWebhook(program, surroundings)
   addStatus(program, surroundings)
   addBench(program, surroundings)
   program.commandsGroup('Services:')

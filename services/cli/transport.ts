@@ -19,7 +19,7 @@ export type ClientOptions = {
 export type Exchange = {
   /** What the caller is doing, for messages: `request a fractal`. */
   action: string
-  method?: 'GET' | 'POST' | 'DELETE'
+  method?: 'GET' | 'POST' | 'PATCH' | 'DELETE'
   /** Segments below the endpoint; each is escaped. */
   path: string[]
   query?: Record<string, string | number | undefined>

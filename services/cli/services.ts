@@ -9,7 +9,7 @@ const services: Service[] = [
     name: 'up',
     summary: 'run everything on this machine',
     description:
-      'Runs everything on this machine: an embedded broker and database (unless NATS_URL or DATABASE_URL name others), the api, workers, the projector and an operator. Ctrl-C stops it all.',
+      'Runs everything on this machine: an embedded broker and database (unless NATS_URL or DATABASE_URL name others), the api, workers, the projector, an operator and one that delivers to webhooks. Ctrl-C stops it all.',
     run: () => import('../up/main.ts'),
   },
   {
@@ -36,6 +36,13 @@ const services: Service[] = [
     description: 'Runs one operator, which carries out bulk operations, against NATS_URL and DATABASE_URL.',
     run: () => import('../operator/main.ts'),
   },
+  {
+    name: 'subscribers',
+    summary: 'run one that delivers to webhooks',
+    description:
+      'Delivers events to webhooks, against NATS_URL and DATABASE_URL. Several share the webhooks among them. WEBHOOK_TARGETS lists hosts, addresses and networks, with commas between, that may be sent to although they are not public, or over http.',
+    run: () => import('../subscribers/main.ts'),
+  },
 ]
 
 const examples: Record<string, string> = {
@@ -44,9 +51,11 @@ const examples: Record<string, string> = {
   worker: '$ NATS_URL=nats://broker:4222 STORAGE_URL=nats-object:images WORKER_NAME=worker-1 faafo worker',
   projector: '$ NATS_URL=nats://broker:4222 DATABASE_URL=postgres://faafo:secret@db/faafo faafo projector',
   operator: '$ NATS_URL=nats://broker:4222 DATABASE_URL=postgres://faafo:secret@db/faafo faafo operator',
+  subscribers:
+    '$ NATS_URL=nats://broker:4222 DATABASE_URL=postgres://faafo:secret@db/faafo WEBHOOK_TARGETS=hooks.internal,10.1.0.0/16 faafo subscribers',
 }
 
-/** `up`, `api`, `worker`, `projector`, `operator` and `migrate`. */
+/** `up`, `api`, `worker`, `projector`, `operator`, `subscribers` and `migrate`. */
 export function addServices(program: Command, surroundings: Surroundings): void {
   for (const { name, summary, description, run } of services) {
     program

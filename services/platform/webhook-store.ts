@@ -23,8 +23,8 @@ export type Secret = z.output<typeof secretSchema>
 const waitingSchema = z.object({
   seq: z.int(),
   uuid: z.string(),
-  /** Cursor of the event before it in the log. */
-  before: z.string(),
+  /** Cursor of the event before it in the log; null: it was parked, which counts as dealt with. */
+  before: z.string().nullable(),
   /** Times that it was tried, and when first and next, in Unix milliseconds; 0: not yet, and at once. */
   tries: z.int(),
   since: z.number(),
@@ -66,7 +66,8 @@ export const positionFrom = (start: { after: string; version: number }): Positio
 })
 
 /** Cursor up to which everything is dealt with: delivered, parked or left out. */
-export const dealtWith = ({ waiting, upTo }: Position): string => waiting[0]?.before ?? upTo
+export const dealtWith = ({ waiting, upTo }: Position): string =>
+  waiting.find(({ before }) => before !== null)?.before ?? upTo
 
 /** What was read and the revision under which it may be written. */
 export type Stored<T> = { value: T | null; revision: number }

@@ -20,7 +20,7 @@ import { createSupervisor, ownProgram, type Supervised, type Supervisor } from '
  *
  *   faafo up ─┬─ nats-server    unless NATS_URL is set
  *             ├─ database       unless DATABASE_URL is set
- *             ├─ projector, operator, worker (WORKERS of them), api
+ *             ├─ projector, operator, subscribers, worker (WORKERS of them), api
  *
  * Parts that end are started again. They are stopped from the bottom of that list upwards, so that nothing loses
  * what it still needs.
@@ -88,6 +88,7 @@ await runService('up', async () => {
         services.push(supervisor.run({ name, env: { ...env, ...more }, ...ownProgram(entry, import.meta.url) }))
       run('projector', '../projector/main')
       run('operator', '../operator/main')
+      run('subscribers', '../subscribers/main')
       for (let i = 1; i <= config.workers; i++) {
         const name = config.workers === 1 ? config.workerName : `${config.workerName}-${i}`
         run(`worker ${name}`, '../worker/main', { WORKER_NAME: name })

@@ -1,0 +1,88 @@
+import { parseCursor } from '../../events/cursor.ts'
+import { isFaafoError } from '../../events/errors.ts'
+import type { Pauser, Webhook } from '../../events/webhook.ts'
+import type { Log } from '../platform/log.ts'
+import { type LogPosition, startOfLog, verifyPosition } from '../platform/log-reader.ts'
+import {
+  type ParkedDelivery,
+  type Position,
+  positionFrom,
+  type Secret,
+  type Waiting,
+  type WebhookStore,
+} from '../platform/webhook-store.ts'
+
+export type BeginParts = { store: WebhookStore; log: Log; me: string }
+
+/** Where a webhook goes on, which from then on only we may write; or why it cannot. */
+export type Begun = { position: Position; revision: number; from: LogPosition; secrets: Secret[] }
+export type Unfit = { reason: string; by: Pauser }
+
+/**
+ * Takes a webhook over where it stands, with what was asked for since done: to begin elsewhere, to try again what waits
+ * or is parked. null: somebody else wrote at the same time. Throws `log-unavailable`, `log-full`.
+ */
+export async function begin({ store, log, me }: BeginParts, webhook: Webhook): Promise<Begun | Unfit | null> {
+  const { id, start, resumed, version } = webhook
+  const [secrets, stored, parked] = await Promise.all([
+    store.secrets(id, Date.now()),
+    store.position(id),
+    store.parked(id),
+  ])
+  if (!stored.value) return lost('what says how far it had come is lost')
+  if (secrets.length === 0) return { reason: 'its secrets are lost: rotate-secret makes a new one', by: 'delivery' }
+
+  const known = stored.value
+  const isNew = known.start < start.version
+  const position = isNew ? { ...positionFrom(start), handled: known.handled } : known
+  const from = logPositionOf(position.upTo)
+  try {
+    await verifyPosition(log, from)
+  } catch (error) {
+    if (!isFaafoError(error, 'log-replaced')) throw error
+    return lost(error.message)
+  }
+  const isAhead = ({ seq }: ParkedDelivery) => isNew && seq > from.seq // it comes again by itself
+  const asked = parked.filter((one) => !isAhead(one) && isAskedFor(webhook, one, known.handled))
+  const waiting = [...position.waiting, ...asked.filter(notAmong(position.waiting)).map(again)]
+  const isResumed = resumed > known.handled
+  const next: Position = {
+    ...position,
+    by: me,
+    handled: version,
+    waiting: (isResumed ? waiting.map(anew) : waiting).sort((a, b) => a.seq - b.seq),
+    failingSince: isResumed ? null : position.failingSince,
+  }
+  const revision = await store.writePosition(id, next, stored.revision)
+  if (revision === null) return null
+  const stays = (one: ParkedDelivery) => !isAhead(one) && notAmong(next.waiting)(one)
+  if (!parked.every(stays)) await store.changeParked(id, (list) => list.filter(stays))
+  return { position: next, revision, from, secrets }
+}
+
+const lost = (what: string): Unfit => ({
+  reason: `${what}: resume has it begin with what comes from now on, replay from where you say`,
+  by: 'positions-lost',
+})
+
+function logPositionOf(cursor: string): LogPosition {
+  const { seq, idPrefix } = parseCursor(cursor)
+  return { ...startOfLog, seq, id: idPrefix }
+}
+
+const isAskedFor = ({ retries }: Webhook, { cursor, uuid }: ParkedDelivery, handled: number): boolean =>
+  retries.some(
+    (asked) =>
+      asked.version > handled &&
+      (asked.cursors === null || asked.cursors.some((one) => parseCursor(one).seq === parseCursor(cursor).seq)) &&
+      (asked.uuid === null || asked.uuid === uuid),
+  )
+
+const notAmong =
+  (waiting: readonly Waiting[]) =>
+  ({ seq }: ParkedDelivery): boolean =>
+    waiting.every((one) => one.seq !== seq)
+
+const untried = { tries: 0, since: 0, next: 0 }
+const again = ({ seq, uuid }: ParkedDelivery): Waiting => ({ seq, uuid, before: null, ...untried })
+const anew = (delivery: Waiting): Waiting => ({ ...delivery, ...untried })

@@ -1,0 +1,53 @@
+import { randomUUID } from 'node:crypto'
+import { hostname } from 'node:os'
+import process from 'node:process'
+import { openBroker } from '../platform/broker.ts'
+import { parseConfig } from '../platform/config.ts'
+import { openDatabase } from '../platform/database.ts'
+import { VERSION } from '../platform/identity.ts'
+import { createLog } from '../platform/log.ts'
+import { createLogger } from '../platform/logger.ts'
+import { answerRollCall } from '../platform/roll-call.ts'
+import { runService } from '../platform/run-service.ts'
+import { aborted, isSupervised, stopSignal } from '../platform/shutdown.ts'
+import { webhooksOf } from '../platform/webhooks.ts'
+import { createGuard } from './guard.ts'
+import { usualSchedule } from './schedule.ts'
+import { createSender } from './send.ts'
+import { runSubscribers } from './subscribers.ts'
+
+await runService('subscribers', async () => {
+  const config = parseConfig(process.env, ['NATS_URL', 'DATABASE_URL'])
+  const logger = createLogger('subscribers', config)
+  const signal = stopSignal(logger, { supervised: isSupervised(process.argv) })
+
+  const broker = openBroker({ ...config.broker, url: config.broker.url ?? '' }, 'subscribers', logger)
+  const self = {
+    service: 'subscribers',
+    id: randomUUID(),
+    name: hostname(),
+    host: hostname(),
+    version: VERSION,
+  } as const
+  answerRollCall(broker, () => self, signal)
+  const database = openDatabase(config.databaseUrl ?? '', { max: 2, name: 'faafo subscribers' })
+  try {
+    await Promise.race([broker.ready, aborted(signal)]) // throws where the broker is too old for us
+    const parts = {
+      broker,
+      log: createLog(broker),
+      webhooks: webhooksOf(broker),
+      sender: createSender(createGuard(config.webhookTargets)),
+      db: database.db,
+      logger,
+      source: `/subscribers/${hostname()}`,
+      schedule: usualSchedule,
+      random: Math.random,
+    }
+    await runSubscribers(parts, signal)
+  } finally {
+    await broker.close()
+    await database.close()
+  }
+  process.exit(0) // a connection that is still being tried would keep us
+})

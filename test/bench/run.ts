@@ -11,6 +11,7 @@ import { post } from './post.ts'
 import { rebuild } from './rebuild.ts'
 import { type Row, ratioOf, type Suite } from './row.ts'
 import { tasks } from './tasks.ts'
+import { webhooks } from './webhooks.ts'
 
 /*
  * npm run bench [-- NAME …] [--output json]
@@ -18,7 +19,7 @@ import { tasks } from './tasks.ts'
  * Every figure stands beside a reference measured in the same run, because machines differ and drift: quote ratios.
  */
 
-const suites: readonly Suite[] = [kernel, post, latency, tasks, catchUp, rebuild, follow]
+const suites: readonly Suite[] = [kernel, post, latency, tasks, catchUp, rebuild, follow, webhooks]
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,

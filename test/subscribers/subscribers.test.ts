@@ -1,0 +1,386 @@
+import { Webhook } from 'standardwebhooks'
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { isFaafoError } from '../../events/errors.ts'
+import { askForPing } from '../../services/platform/webhook-asks.ts'
+import { recentAttempts } from '../../services/platform/webhook-attempts.ts'
+import { dealtWith } from '../../services/platform/webhook-store.ts'
+import { withAdministration } from '../platform/with-log.ts'
+import { allEvents } from '../support/all-events.ts'
+import type { Received } from '../support/hook-receiver.ts'
+import { until } from '../support/until.ts'
+import { type Hooks, withHooks } from './with-subscribers.ts'
+
+const quick = { firstPauseMs: 20, longestPauseMs: 100, parkAfterMs: 300, pauseAfterMs: 60_000 }
+const SOME = 30
+
+const cameTo = (hooks: Hooks, path: string, count: number) =>
+  until(() => hooks.receiver.at(path).length >= count, {
+    what: () => `${count} deliveries came to ${path}, now ${hooks.receiver.at(path).length}`,
+  })
+const ids = (received: readonly Received[]) => received.map(({ event }) => event.id)
+/** Ids in the order of their first coming. */
+const distinct = (received: readonly Received[]) => [...new Set(ids(received))]
+const stateOf = async ({ webhooks }: Hooks, id: string) => {
+  const webhook = await webhooks.load(id)
+  return [webhook?.state, webhook?.reason]
+}
+const cursorOf = async ({ webhooks }: Hooks, id: string) => {
+  const { value } = await webhooks.store.position(id)
+  return value && dealtWith(value)
+}
+const isAtEnd = (hooks: Hooks, id: string) =>
+  until(async () => (await cursorOf(hooks, id))?.split('-')[0] === String((await hooks.log.head()).lastSeq), {
+    what: async () => `the position of ${id} is at the end, now ${await cursorOf(hooks, id)}`,
+  })
+
+/** That the events came in the order of each fractal. */
+function assertInOrder(received: readonly Received[], events: readonly { id: string; fractal: string }[]) {
+  const fractalOf = new Map(events.map(({ id, fractal }) => [id, fractal]))
+  const came = distinct(received)
+  for (const fractal of new Set(fractalOf.values())) {
+    const expected = events.filter((event) => event.fractal === fractal).map(({ id }) => id)
+    assert.equal(
+      came.filter((id) => fractalOf.get(id) === fractal),
+      expected.filter((id) => came.includes(id)),
+    )
+  }
+}
+
+test('every event comes to every webhook that asks for it, signed, and in the order of its fractal', () =>
+  withHooks(async (hooks) => {
+    const { receiver } = hooks
+    await hooks.happen(SOME)
+    const all = await hooks.create(receiver.url('/all'))
+    const completed = await hooks.create(receiver.url('/completed'), { types: ['TaskCompleted'] })
+    await hooks.create(receiver.url('/requested'), { status: ['requested'] })
+    await hooks.start()
+    await hooks.happen(SOME)
+    await cameTo(hooks, '/all', 2 * SOME)
+    await cameTo(hooks, '/completed', (2 * SOME) / 3)
+    await cameTo(hooks, '/requested', (2 * SOME) / 3)
+    const events = await allEvents(hooks)
+    assert.equal(ids(receiver.at('/all')).sort(), events.map(({ id }) => id).sort(), 'each once')
+    assertInOrder(receiver.at('/all'), events)
+    assert.equal([...new Set(receiver.at('/completed').map(({ event }) => event.type))], ['TaskCompleted'])
+    for (const { body, headers } of receiver.at('/all')) new Webhook(all.secret).verify(body, headers)
+    assert.throws(() => {
+      const [{ body, headers }] = receiver.at('/all') as [Received]
+      new Webhook(completed.secret).verify(body, headers)
+    })
+    await isAtEnd(hooks, all.id)
+    await until(async () => (await recentAttempts(hooks.db, all.id, 100)).length === 2 * SOME, {
+      what: 'all are noted',
+    })
+    const [newest] = await recentAttempts(hooks.db, all.id, 1)
+    assert.is(newest?.outcome, 'delivered')
+    assert.is(newest?.status, 204)
+  }))
+
+test('started again with its position kept, it sends nothing again', () =>
+  withHooks(async (hooks) => {
+    await hooks.happen(SOME)
+    const { id } = await hooks.create(hooks.receiver.url('/hook'))
+    const first = await hooks.start()
+    await cameTo(hooks, '/hook', SOME)
+    await first.stop()
+    await isAtEnd(hooks, id)
+    await hooks.start()
+    await hooks.happen(3)
+    await cameTo(hooks, '/hook', SOME + 3)
+    assert.is(distinct(hooks.receiver.at('/hook')).length, SOME + 3)
+    assert.is(hooks.receiver.at('/hook').length, SOME + 3)
+  }))
+
+test('with positions lost webhooks are paused and say so; a resume begins with what is new, a replay where it says', () =>
+  withHooks(async (hooks) => {
+    const { receiver } = hooks
+    await hooks.happen(SOME)
+    const one = await hooks.create(receiver.url('/one'))
+    const other = await hooks.create(receiver.url('/other'))
+    const first = await hooks.start()
+    await cameTo(hooks, '/one', SOME)
+    await cameTo(hooks, '/other', SOME)
+    await first.stop()
+    await withAdministration(hooks.server.url, async (jsm) => {
+      await jsm.streams.delete('KV_webhook-positions')
+    })
+    await hooks.start()
+    for (const { id } of [one, other]) {
+      await until(async () => (await stateOf(hooks, id))[0] === 'paused', { what: 'it is paused' })
+      const [, reason] = await stateOf(hooks, id)
+      assert.match(reason ?? '', /^what says how far it had come is lost: resume /)
+    }
+    const last = (await allEvents(hooks)).at(-1)
+    await hooks.change(one.id, { type: 'resume', now: `${last?.seq}` })
+    await hooks.change(other.id, { type: 'replay', after: '0' })
+    assert.equal((await stateOf(hooks, other.id))[0], 'paused', 'a replay does not resume')
+    await hooks.change(other.id, { type: 'resume', now: `${last?.seq}` })
+    await hooks.happen(3)
+    await cameTo(hooks, '/one', SOME + 3)
+    await cameTo(hooks, '/other', SOME + SOME + 3)
+    assert.is(distinct(receiver.at('/one')).length, SOME + 3)
+    assert.is(receiver.at('/one').length, SOME + 3, 'nothing came again')
+  }))
+
+test('a log that is another one has a webhook paused', () =>
+  withHooks(async (hooks) => {
+    await hooks.happen(SOME)
+    const { id } = await hooks.create(hooks.receiver.url('/hook'), { after: '7-00000000' })
+    await hooks.start()
+    await until(async () => (await stateOf(hooks, id))[0] === 'paused', { what: 'it is paused' })
+    assert.match((await stateOf(hooks, id))[1] ?? '', /^cannot go on from event 7: the event there is now /)
+    assert.is(hooks.receiver.received.length, 0)
+  }))
+
+test('what fails is tried again, with its fractal waiting and the others not', () =>
+  withHooks(async (hooks) => {
+    const { receiver } = hooks
+    await hooks.happen(SOME)
+    const events = await allEvents(hooks)
+    const [poison] = events
+    let failures = 5
+    receiver.reply = ({ event }) => ({ status: event.id === poison?.id && failures-- > 0 ? 500 : 204 })
+    await hooks.create(receiver.url('/hook'))
+    await hooks.start({ schedule: { ...quick, parkAfterMs: 60_000 } })
+    await cameTo(hooks, '/hook', SOME + 5)
+    assert.is(distinct(receiver.at('/hook')).length, SOME)
+    assertInOrder(receiver.at('/hook'), events)
+    const order = receiver.at('/hook').filter(({ event }) => event.subject === poison?.fractal)
+    assert.equal(ids(order.slice(0, 6)), Array(6).fill(poison?.id))
+  }))
+
+test('what fails for too long is parked, its fractal goes on, and it can be tried again', () =>
+  withHooks(async (hooks) => {
+    const { receiver, webhooks } = hooks
+    await hooks.happen(SOME)
+    const events = await allEvents(hooks)
+    const [first, second] = events as [(typeof events)[0], (typeof events)[0]]
+    const poison = new Set([first.id, second.id])
+    receiver.reply = ({ event }) => ({ status: poison.has(event.id) ? 422 : 204 })
+    const { id } = await hooks.create(receiver.url('/hook'))
+    await hooks.start({ schedule: quick })
+    await until(async () => (await webhooks.store.parked(id)).length === 2, { what: 'both are parked' })
+    const parked = await webhooks.store.parked(id)
+    const one = parked.find(({ seq }) => seq === first.seq)
+    assert.equal([one?.type, one?.uuid, one?.error], ['TaskRequested', first.fractal, 'it answered 422'])
+    const rest = events.filter((event) => event.fractal === first.fractal && event.id !== first.id)
+    await until(() => rest.every((event) => ids(receiver.at('/hook')).includes(event.id)), {
+      what: 'its fractal goes on',
+    })
+    await isAtEnd(hooks, id)
+
+    receiver.reply = () => ({ status: 204 })
+    const before = receiver.received.length
+    await hooks.change(id, { type: 'retry-parked', cursors: null, uuid: first.fractal })
+    await until(() => receiver.received.length > before, { what: 'it is tried again' })
+    await until(async () => (await webhooks.store.parked(id)).length === 1, { what: 'it is parked no more' })
+    await hooks.change(id, { type: 'retry-parked', cursors: [`${second.seq}`], uuid: null })
+    await until(async () => (await webhooks.store.parked(id)).length === 0, { what: 'the other neither' })
+    await until(() => receiver.received.length === before + 2, { what: 'it came, too' })
+    assert.equal(ids(receiver.received.slice(before)), [first.id, second.id])
+  }))
+
+test('an endpoint that fails with everything is paused with its reason, and goes on where it was once it is resumed', () =>
+  withHooks(async (hooks) => {
+    const { receiver } = hooks
+    await hooks.happen(SOME)
+    receiver.reply = () => ({ status: 503 })
+    const { id } = await hooks.create(receiver.url('/hook'))
+    await hooks.start({ schedule: { ...quick, parkAfterMs: 60_000, pauseAfterMs: 500 } })
+    await until(async () => (await stateOf(hooks, id))[0] === 'paused', { what: 'it is paused' })
+    assert.match((await stateOf(hooks, id))[1] ?? '', /^no delivery succeeded since .*; the last one: it answered 503$/)
+    receiver.reply = () => ({ status: 204 })
+    const before = receiver.received.length
+    await hooks.change(id, { type: 'resume', now: '0' })
+    await until(() => distinct(receiver.received.slice(before)).length === SOME, { what: 'all come' })
+    assertInOrder(receiver.received.slice(before), await allEvents(hooks))
+  }))
+
+test('Retry-After is waited for, by all of the webhook', () =>
+  withHooks(async (hooks) => {
+    const { receiver } = hooks
+    await hooks.happen(SOME)
+    let busy = true
+    receiver.reply = () => (busy ? { status: 429, headers: { 'retry-after': '2' } } : { status: 204 })
+    await hooks.create(receiver.url('/hook'))
+    await hooks.start({ schedule: quick })
+    await cameTo(hooks, '/hook', 8)
+    busy = false
+    const lastRefused = Math.max(...receiver.received.map(({ at }) => at))
+    await until(() => distinct(receiver.received.filter(({ answered }) => answered === 204)).length === SOME, {
+      what: 'all came',
+    })
+    const firstAfter = receiver.received.find(({ answered }) => answered === 204)
+    assert.ok((firstAfter?.at ?? 0) - lastRefused >= 1_900, `${(firstAfter?.at ?? 0) - lastRefused} ms`)
+  }))
+
+test('410 disables a webhook, and a resume has it tried again', () =>
+  withHooks(async (hooks) => {
+    const { receiver } = hooks
+    await hooks.happen(3)
+    receiver.reply = () => ({ status: 410 })
+    const { id } = await hooks.create(receiver.url('/hook'))
+    await hooks.start()
+    await until(async () => (await stateOf(hooks, id))[0] === 'disabled', { what: 'it is disabled' })
+    assert.equal((await stateOf(hooks, id))[1], 'it answered 410: it wants no more')
+    await until(async () => (await recentAttempts(hooks.db, id, 1)).length > 0, { what: 'it is noted' })
+    const [attempt] = await recentAttempts(hooks.db, id, 1)
+    assert.is(attempt?.outcome, 'gone')
+    receiver.reply = () => ({ status: 204 })
+    const before = receiver.received.length
+    await hooks.change(id, { type: 'resume', now: '0' })
+    await until(() => distinct(receiver.received.slice(before)).length === 3, { what: 'all come' })
+  }))
+
+test('an address that is not public is refused, and the log of attempts says so', () =>
+  withHooks(async (hooks) => {
+    await hooks.happen(3)
+    const { port, url } = hooks.receiver
+    const hosts = [
+      '127.0.0.2',
+      '[::1]',
+      '169.254.169.254',
+      '10.0.0.1',
+      '[::ffff:127.0.0.2]',
+      '2130706434',
+      '0177.0.0.2',
+      'localhost',
+    ]
+    const made = await Promise.all(hosts.map((host) => hooks.create(`https://${host}:${port}/`)))
+    hooks.receiver.reply = () => ({ status: 302, headers: { location: `http://127.0.0.2:${port}/inside` } })
+    const redirected = await hooks.create(url('/redirect'))
+    await hooks.start({ schedule: { ...quick, parkAfterMs: 60_000 } })
+    for (const [i, { id }] of made.entries()) {
+      const attempts = () => recentAttempts(hooks.db, id, 5)
+      await until(async () => (await attempts()).length > 0, { what: `an attempt to ${hosts[i]} is noted` })
+      for (const { outcome, error, status } of await attempts()) {
+        assert.is(outcome, 'refused', hosts[i])
+        assert.is(status, null)
+        assert.match(error ?? '', 'is no public address')
+      }
+    }
+    await until(async () => (await recentAttempts(hooks.db, redirected.id, 5)).length > 0, { what: 'it is noted' })
+    const [attempt] = await recentAttempts(hooks.db, redirected.id, 1)
+    assert.match(attempt?.error ?? '', /^it answered 302: no redirect is followed, to http:\/\/127\.0\.0\.2/)
+    assert.equal([...new Set(hooks.receiver.received.map(({ path }) => path))], ['/redirect'])
+  }))
+
+test('what is changed counts from then on: paused, resumed, another address, other events, another secret, deleted', () =>
+  withHooks(async (hooks) => {
+    const { receiver, webhooks } = hooks
+    await hooks.happen(3)
+    const { id, secret } = await hooks.create(receiver.url('/first'))
+    await hooks.start()
+    await cameTo(hooks, '/first', 3)
+    await hooks.change(id, {
+      type: 'change',
+      settings: { url: receiver.url('/second'), types: ['TaskFailed', 'TaskCompleted'] },
+    })
+    await isAtEnd(hooks, id)
+    await hooks.happen(3)
+    await cameTo(hooks, '/second', 1)
+    const next = `whsec_${Buffer.alloc(24, 9).toString('base64')}`
+    await webhooks.store.rotateSecret(id, next, { now: Date.now(), seconds: 60 })
+    await hooks.change(id, { type: 'rotate', overlap: 60 })
+    await until(
+      async () => {
+        await hooks.happen(3)
+        const { body, headers } = receiver.at('/second').at(-1) as Received
+        new Webhook(secret).verify(body, headers)
+        return headers['webhook-signature']?.split(' ').length === 2 && Boolean(new Webhook(next).verify(body, headers))
+      },
+      { what: 'both secrets sign' },
+    )
+    await hooks.change(id, { type: 'pause', reason: 'holidays', by: 'user' })
+    await isAtEnd(hooks, id)
+    const other = await hooks.create(receiver.url('/other'))
+    await hooks.happen(3)
+    await isAtEnd(hooks, other.id)
+    const paused = receiver.at('/second').length
+    await hooks.change(id, { type: 'resume', now: '0' })
+    await cameTo(hooks, '/second', paused + 1)
+    await hooks.change(id, { type: 'delete' })
+    assert.equal(await webhooks.store.secrets(id, 0), [])
+    await hooks.happen(3)
+    await isAtEnd(hooks, other.id)
+    assert.is(receiver.at('/second').length, paused + 1)
+    assert.is(receiver.at('/first').length, 3)
+  }))
+
+test('one that hangs holds up no other', () =>
+  withHooks(async (hooks) => {
+    const { receiver } = hooks
+    receiver.reply = ({ path }) => ({ status: 204, ...(path === '/hangs' && { does: 'hang' }) })
+    await hooks.create(receiver.url('/hangs'))
+    await hooks.create(receiver.url('/works'))
+    await hooks.start()
+    await hooks.happen(600)
+    await cameTo(hooks, '/works', 600)
+    assert.ok(receiver.at('/hangs').length <= 8, `${receiver.at('/hangs').length} at once`)
+  }))
+
+test('a ping comes to something whatever that is, and where nobody delivers that is said', () =>
+  withHooks(async (hooks) => {
+    const { receiver, broker } = hooks
+    const { id, secret } = await hooks.create(receiver.url('/hook'))
+    const codeOf = (ask: Promise<unknown>) => ask.then(String, (error) => isFaafoError(error) && error.code)
+    assert.is(await codeOf(askForPing(broker, id)), 'subscribers-unavailable')
+    await hooks.start()
+    const attempt = await until(async () => (await codeOf(askForPing(broker, id))) !== 'subscribers-unavailable', {
+      what: 'somebody delivers',
+    }).then(() => askForPing(broker, id))
+    assert.equal([attempt.outcome, attempt.status, attempt.type, attempt.cursor], ['delivered', 204, 'Ping', null])
+    const { body, headers } = receiver.at('/hook').at(-1) as Received
+    new Webhook(secret).verify(body, headers)
+    receiver.reply = () => ({ status: 500, body: 'no' })
+    assert.equal((({ outcome, answer }) => [outcome, answer])(await askForPing(broker, id)), ['failed', 'no'])
+    assert.is(await codeOf(askForPing(broker, '0f5b0d5c-8f5e-4c1e-9f0b-3f1f6f2a7c11')), 'not-found')
+  }))
+
+test('several processes share the webhooks, and where one dies the others go on where it was', () =>
+  withHooks(async (hooks) => {
+    const { receiver } = hooks
+    const paths = Array.from({ length: 12 }, (_, i) => `/hook/${i}`)
+    for (const path of paths) await hooks.create(receiver.url(path))
+    const [first, second] = await Promise.all([hooks.startProcess(), hooks.startProcess()])
+    const has32 = (text: string) => text.includes('"parts":32') || /parts: 32/.test(text)
+    await until(() => [first, second].every((child) => has32(child.output())), {
+      what: () => `both have their share:\n${first.output()}\n${second.output()}`,
+      withinMs: 60_000,
+    })
+    await hooks.happen(SOME)
+    for (const path of paths) await cameTo(hooks, path, SOME)
+    for (const path of paths) assert.is(receiver.at(path).length, SOME, 'nothing came twice')
+    await first.end('SIGKILL')
+    await hooks.happen(SOME)
+    const events = await allEvents(hooks)
+    for (const path of paths) {
+      await until(() => distinct(receiver.at(path)).length === 2 * SOME, {
+        what: `all came to ${path}`,
+        withinMs: 60_000,
+      })
+      assertInOrder(receiver.at(path), events)
+    }
+  }))
+
+test('attempts are kept up to a number, and no delivery waits for the database', () =>
+  withHooks(async (hooks) => {
+    const { receiver } = hooks
+    await hooks.happen(600)
+    const { id } = await hooks.create(receiver.url('/hook'))
+    await hooks.start()
+    await cameTo(hooks, '/hook', 600)
+    await until(
+      async () => {
+        const { length } = await recentAttempts(hooks.db, id, 1_000)
+        return length >= 200 && length <= 260
+      },
+      { what: async () => `some 200 are kept, now ${(await recentAttempts(hooks.db, id, 1_000)).length}` },
+    )
+    await hooks.db.execute('drop table webhook_attempt')
+    await hooks.happen(60)
+    await cameTo(hooks, '/hook', 660)
+  }))
+
+test.run()

@@ -49,7 +49,9 @@ function networkOf(text: string): Network {
   return { ...parsed, prefix: prefix === undefined ? widthOf(parsed.family) : Number(prefix) }
 }
 
-const widthOf = (family: 4 | 6) => (family === 4 ? 32 : 128)
+function widthOf(family: 4 | 6): number {
+  return family === 4 ? 32 : 128
+}
 
 type Address = Pick<Network, 'bits' | 'family'>
 
@@ -73,7 +75,9 @@ function literal(text: string): Address | null {
   return family === 6 ? { bits: bitsOf6(address), family } : null
 }
 
-const bitsOf4 = (text: string) => text.split('.').reduce((bits, part) => (bits << 8n) | BigInt(part), 0n)
+function bitsOf4(text: string): bigint {
+  return text.split('.').reduce((bits, part) => (bits << 8n) | BigInt(part), 0n)
+}
 
 function bitsOf6(text: string): bigint {
   const last = text.slice(text.lastIndexOf(':') + 1)
@@ -83,7 +87,7 @@ function bitsOf6(text: string): bigint {
   return [...head, ...zeros, ...tail].reduce((bits, part) => (bits << 16n) | BigInt(`0x${part}`), 0n)
 }
 
-const hexOf4 = (text: string) => {
+function hexOf4(text: string): string {
   const bits = bitsOf4(text)
   return `${(bits >> 16n).toString(16)}:${(bits & 0xffffn).toString(16)}`
 }

@@ -2,6 +2,7 @@ import { isFaafoError, messageOf } from '../../events/errors.ts'
 import type { Webhook, WebhookCommand } from '../../events/webhook.ts'
 import { pause } from '../platform/shutdown.ts'
 import { begin } from './begin.ts'
+import type { Gate } from './gate.ts'
 import { runSession, type SessionParts } from './session.ts'
 
 const AGAIN_MS = 1_000
@@ -9,6 +10,8 @@ const AGAIN_MS = 1_000
 export type EndpointParts = SessionParts & {
   /** Carries out what the deliveries led to. */
   command(id: string, command: WebhookCommand): Promise<void>
+  /** All of them begin when a process takes their part: in turn. */
+  gate: Gate
 }
 
 /** The deliveries to one webhook, by one process. */
@@ -29,7 +32,7 @@ export function startEndpoint(parts: EndpointParts, webhook: Webhook): Endpoint 
   const [stop, cut] = [stopping.signal, cutting.signal]
 
   async function proceed(): Promise<boolean> {
-    const begun = await begin(parts, webhook)
+    const begun = await parts.gate(async () => (stop.aborted ? null : begin(parts, webhook)))
     if (!begun) return false
     if ('reason' in begun) {
       await parts.command(webhook.id, { type: 'pause', ...begun })

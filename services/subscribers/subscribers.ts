@@ -12,6 +12,7 @@ import { answerPings, onLook, sayLook } from '../platform/webhook-asks.ts'
 import { changeWebhook, type Webhooks } from '../platform/webhooks.ts'
 import { createAttemptLog } from './attempt-log.ts'
 import { createEndpoints } from './endpoints.ts'
+import { createGate } from './gate.ts'
 import { runMembership } from './membership.ts'
 import { ping } from './ping.ts'
 import type { Schedule } from './schedule.ts'
@@ -28,6 +29,8 @@ export type SubscribersParts = {
   schedule: Schedule
   random: () => number
 }
+
+const BEGIN_AT_ONCE = 32
 
 /** Delivers its share of the webhooks until `stop` fires. */
 export async function runSubscribers(parts: SubscribersParts, stop: AbortSignal): Promise<void> {
@@ -48,6 +51,7 @@ export async function runSubscribers(parts: SubscribersParts, stop: AbortSignal)
   const endpoints = createEndpoints(webhooks, {
     ...{ feed: createFeed({ broker, log, logger }, ended.signal), log, names: broker.names, store: webhooks.store },
     ...{ me, sender, note, logger, command, schedule: parts.schedule, random: parts.random },
+    gate: createGate(BEGIN_AT_ONCE),
   })
   onLook(broker, endpoints.look, stop)
   answerPings(broker, (id) => ping({ webhooks, sender, note, source }, id, stop), stop)

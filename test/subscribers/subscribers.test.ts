@@ -271,7 +271,7 @@ test('what is changed counts from then on: paused, resumed, another address, oth
     const { receiver, webhooks } = hooks
     await hooks.happen(3)
     const { id, secret } = await hooks.create(receiver.url('/first'))
-    await hooks.start()
+    const first = await hooks.start()
     await cameTo(hooks, '/first', 3)
     await hooks.change(id, {
       type: 'change',
@@ -292,19 +292,25 @@ test('what is changed counts from then on: paused, resumed, another address, oth
       },
       { what: 'both secrets sign' },
     )
-    await hooks.change(id, { type: 'pause', reason: 'holidays', by: 'user' })
     await isAtEnd(hooks, id)
+    await first.stop()
+
+    await hooks.change(id, { type: 'pause', reason: 'holidays', by: 'user' })
     const other = await hooks.create(receiver.url('/other'))
+    const second = await hooks.start()
     await hooks.happen(3)
     await isAtEnd(hooks, other.id)
-    const paused = receiver.at('/second').length
+    const before = receiver.at('/second').length
     await hooks.change(id, { type: 'resume', now: '0' })
-    await cameTo(hooks, '/second', paused + 1)
+    await cameTo(hooks, '/second', before + 1)
+    await second.stop()
+
     await hooks.change(id, { type: 'delete' })
     assert.equal(await webhooks.store.secrets(id, 0), [])
+    await hooks.start()
     await hooks.happen(3)
     await isAtEnd(hooks, other.id)
-    assert.is(receiver.at('/second').length, paused + 1)
+    assert.is(receiver.at('/second').length, before + 1)
     assert.is(receiver.at('/first').length, 3)
   }))
 

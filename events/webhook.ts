@@ -82,8 +82,9 @@ export type WebhookState = (typeof webhookStates)[number]
 export type Webhook = WebhookSettings & {
   id: string
   state: WebhookState
-  /** Why it is not active. */
+  /** Why it is not active, and who paused it, where it is paused. */
   reason: string | null
+  pausedBy: Pauser | null
   /** It begins after that cursor; `version`: of the event that said so. */
   start: { after: string; version: number }
   /** How far it had come is lost, and nobody has said yet where to begin. */
@@ -116,12 +117,12 @@ export function evolve(webhook: Webhook | null, event: WebhookEvent): Webhook | 
       return { ...changed, ...settingsOf(event.data) }
     case 'WebhookPaused': {
       const { reason, by } = event.data
-      return { ...changed, state: 'paused', reason, isLost: webhook.isLost || by === 'positions-lost' }
+      return { ...changed, state: 'paused', reason, pausedBy: by, isLost: webhook.isLost || by === 'positions-lost' }
     }
     case 'WebhookResumed': {
       const { after } = event.data
       const begun = after === null ? {} : { start: { after, version }, isLost: false }
-      return { ...changed, ...begun, state: 'active', reason: null, resumed: version }
+      return { ...changed, ...begun, state: 'active', reason: null, pausedBy: null, resumed: version }
     }
     case 'WebhookSecretRotated':
       return changed
@@ -130,7 +131,7 @@ export function evolve(webhook: Webhook | null, event: WebhookEvent): Webhook | 
     case 'WebhookParkedRetried':
       return { ...changed, retries: [...webhook.retries, { ...event.data, version }] }
     case 'WebhookDisabled':
-      return { ...changed, state: 'disabled', reason: event.data.reason }
+      return { ...changed, state: 'disabled', reason: event.data.reason, pausedBy: null }
     case 'WebhookDeleted':
       return { ...changed, isDeleted: true }
   }
@@ -141,6 +142,7 @@ const created = ({ aggregate, version, data, id, recordedAt }: WebhookEvent & { 
   id: aggregate,
   state: 'active',
   reason: null,
+  pausedBy: null,
   start: { after: data.after, version },
   isLost: false,
   resumed: 0,

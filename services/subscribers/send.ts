@@ -22,7 +22,7 @@ export type Sender = {
 }
 
 export function createSender(guard: Guard, sendMs = SEND_MS): Sender {
-  const options = { keepAlive: true, maxFreeSockets: 2, timeout: IDLE_MS }
+  const options = { keepAlive: true, timeout: IDLE_MS }
   const agents = { http: new HttpAgent(options), https: new HttpsAgent(options) }
 
   function post(url: URL, body: Buffer, headers: Record<string, string>, signal: AbortSignal, fresh: boolean) {

@@ -127,6 +127,8 @@ test('a deleted one is none any more', () => {
 })
 
 test('states and reasons are told', () => {
+  assert.is(after(created, paused(2, 'delivery'))?.pausedBy, 'delivery')
+  assert.is(after(created, paused(2, 'delivery'), resumed(3))?.pausedBy, null)
   const state = (webhook: Webhook | null) => webhook && [webhook.state, webhook.reason]
   assert.equal(state(after(created)), ['active', null])
   assert.equal(state(after(created, paused(2))), ['paused', 'a reason'])

@@ -20,6 +20,7 @@ export type CheckName =
   | 'queue-flow'
   | 'workers'
   | 'requests'
+  | 'webhooks'
   | 'storage'
   | 'orphan-images'
   | 'clocks'

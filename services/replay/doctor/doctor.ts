@@ -22,6 +22,7 @@ import {
   checkStreamConfig,
   checkStreamReplicas,
 } from './stream-checks.ts'
+import { checkWebhooks } from './webhook-checks.ts'
 
 export type DoctorOptions = {
   /** Whether every image is looked at, which takes long on a large system. */
@@ -59,6 +60,7 @@ const checks: readonly Check[] = [
   one('queue-flow', checkQueueFlow),
   one('workers', checkWorkers),
   one('requests', checkRequests),
+  one('webhooks', checkWebhooks),
   one('storage', checkStorage),
   one('clocks', checkClocks),
   one('data-disk', checkDataDisk),

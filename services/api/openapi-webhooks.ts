@@ -1,5 +1,6 @@
 import type { RouteConfig } from '@hono/zod-openapi'
 import { z } from 'zod'
+import { cloudEventSchema, unreadableEventSchema } from '../../events/cloud-event.ts'
 import { uuidSchema } from '../../events/fractal.ts'
 import { json, problems, requestHeaders } from './openapi-parts.ts'
 import {
@@ -59,7 +60,7 @@ export const webhookRoutes: RouteConfig[] = [
       description:
         'Each event that matches is posted as a CloudEvent in the JSON format, signed as Standard Webhooks says: at least once, with the id of the event as `webhook-id`, in order for each fractal. Where that fails it is tried again for a day, ever more seldom, and then parked. The answer is the only one with the secret.',
     },
-    { 201: json('created', webhookWithSecretSchema, created), ...problems(400, 403, 413, 415, 422, 503, 507) },
+    { 201: json('created', webhookWithSecretSchema, created), ...problems(400, 403, 410, 413, 415, 422, 503, 507) },
     { headers: requestHeaders, ...bodyOf(webhookRequestSchema) },
   ),
   onWebhooks(
@@ -153,3 +154,45 @@ export const webhookRoutes: RouteConfig[] = [
     bodyOf(webhookReplaySchema),
   ),
 ]
+
+const pingSchema = z
+  .object({
+    specversion: z.literal('1.0'),
+    id: z.string(),
+    source: z.string(),
+    type: z.literal('Ping'),
+    time: z.iso.datetime(),
+    datacontenttype: z.literal('application/json'),
+    data: z.object({ webhook: z.guid().meta({ description: 'its id' }) }),
+  })
+  .meta({ id: 'Ping' })
+
+const signing = z.object({
+  'webhook-id': z.string().meta({ description: 'the `id` of the event: the same however often it comes' }),
+  'webhook-timestamp': z.string().meta({ description: 'seconds since 1970, when this try was begun' }),
+  'webhook-signature': z.string().meta({
+    description:
+      '`v1,` and the HMAC-SHA256 of id, timestamp and body, with dots between, as base64; one for each valid secret, with blanks between',
+  }),
+})
+
+/** What is sent to others, rather than taken from them. */
+export const sentByWebhooks: RouteConfig = {
+  method: 'post',
+  path: 'event',
+  tags: ['Webhooks'],
+  summary: 'An event, as it is posted to the URL of a webhook',
+  request: {
+    headers: signing,
+    body: {
+      content: {
+        'application/cloudevents+json': { schema: z.union([cloudEventSchema, unreadableEventSchema, pingSchema]) },
+      },
+    },
+  },
+  responses: {
+    '2XX': { description: 'taken, within 15 seconds; whatever else is answered, it comes again' },
+    410: { description: 'no more of them: the webhook is disabled' },
+    429: { description: 'again, not before `Retry-After` says so; 503 likewise' },
+  },
+}

@@ -5,7 +5,7 @@ import { VERSION } from '../platform/identity.ts'
 import { eventRoutes } from './openapi-events.ts'
 import { operationRoutes } from './openapi-operations.ts'
 import { json, problems, requestHeaders } from './openapi-parts.ts'
-import { webhookRoutes } from './openapi-webhooks.ts'
+import { sentByWebhooks, webhookRoutes } from './openapi-webhooks.ts'
 import {
   batchAnswerSchema,
   batchSchema,
@@ -201,6 +201,7 @@ export function openApiDocument() {
   if (document) return document
   const registry = new OpenAPIHono()
   for (const route of routes) registry.openAPIRegistry.registerPath(route)
+  registry.openAPIRegistry.registerWebhook(sentByWebhooks)
   document = registry.getOpenAPI31Document({
     openapi: '3.1.0',
     info: {

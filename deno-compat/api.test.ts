@@ -2,3 +2,4 @@
 import '../test/api/commands.test.ts'
 import '../test/api/images.test.ts'
 import '../test/api/request.test.ts'
+import '../test/api/webhooks.test.ts'

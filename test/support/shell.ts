@@ -36,7 +36,13 @@ export function shell(cwd: string, env: Record<string, string>, names: Record<st
     start(block: string) {
       const child = spawn(
         'bash',
-        ['-c', scriptOf(block.replace(ALONE, '').replace(/^curl /gm, 'exec curl '), 'exec "$NODE" "$LAUNCHER"')],
+        [
+          '-c',
+          scriptOf(
+            block.replace(ALONE, '').replace(/^(curl|node|python3|deno) /gm, 'exec $1 '),
+            'exec "$NODE" "$LAUNCHER"',
+          ),
+        ],
         {
           cwd,
           env,

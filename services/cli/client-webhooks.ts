@@ -1,4 +1,4 @@
-import { randomUUID } from 'node:crypto'
+import { randomBytes, randomUUID } from 'node:crypto'
 import type {
   ParkedDelivery,
   WebhookAttempt,
@@ -36,8 +36,8 @@ export type WebhooksClient = {
   pause(id: string, options?: Cancellable & { reason?: string }): Promise<WebhookObject>
   resume(id: string, options?: Cancellable): Promise<WebhookObject>
   /**
-   * A new secret, made here or by the api; the one before signs, too, for `overlap` seconds (a day where nothing is given). The
-   * answer is the only one with the secret.
+   * A new secret, made here where none is given, so that a request that is sent again changes nothing; the one before signs, too,
+   * for `overlap` seconds (a day where nothing is given). The answer is the only one with the secret.
    */
   rotateSecret(id: string, rotation?: WebhookRotation, options?: Cancellable): Promise<WebhookWithSecret>
   /** Sends a test event now, and resolves to what came of it, also where it was refused. */
@@ -88,9 +88,8 @@ export function webhooksClient({ json, send }: Transport): WebhooksClient {
 
     resume: (id, { signal } = {}) => post('resume', id, ['resume'], { signal }),
 
-    rotateSecret: (id, body = {}, { signal } = {}) =>
-      // a second one would take the place of the first, which nobody has seen by then
-      post('rotate the secret of', id, ['rotate-secret'], { body, signal, repeatable: false }),
+    rotateSecret: (id, { secret = newSecret(), ...more } = {}, { signal } = {}) =>
+      post('rotate the secret of', id, ['rotate-secret'], { body: { secret, ...more }, signal }),
 
     ping: (id, { signal } = {}) => post('ping', id, ['ping'], { signal, repeatable: false }),
 
@@ -112,3 +111,6 @@ export function webhooksClient({ json, send }: Transport): WebhooksClient {
     replay: (id, body, { signal } = {}) => post('replay', id, ['replay'], { body, signal }),
   }
 }
+
+/** 24 random bytes, as Standard Webhooks writes them. */
+const newSecret = (): string => `whsec_${randomBytes(24).toString('base64')}`

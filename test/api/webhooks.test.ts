@@ -230,6 +230,8 @@ test('of two secrets the one before is valid as long as asked for', () =>
     assert.is(given.object.secret, ours)
     assert.equal(await valid(), [ours, rotated.object.secret])
     assert.equal(await valid(61_000), [ours])
+    await ask(app, `${path}/rotate-secret`, { secret: ours })
+    assert.equal(await valid(), [ours, rotated.object.secret], 'the same once more leaves the one before as it is')
     const last = await ask(app, `${path}/rotate-secret`, { overlap: 0 })
     assert.equal([last.object.secrets, await valid()], [1, [last.object.secret]])
     for (const overlap of [-1, 0.5, '60', 1e9]) {
@@ -382,6 +384,21 @@ test('where what it is kept beside is lost, it is shown without a cursor, and as
     assert.equal([lost.cursor, lost.secrets], [null, 0])
     const rotated = await ask(app, `${path}/rotate-secret`)
     assert.is(rotated.object.secrets, 1)
+  }))
+
+test('what is posted is described as well', () =>
+  withWrites(async ({ app }) => {
+    const { webhooks, components } = await json(app.request('/openapi.json'))
+    const { parameters, requestBody, responses } = webhooks.event.post
+    assert.equal(
+      parameters.map(({ name }: { name: string }) => name),
+      ['webhook-id', 'webhook-timestamp', 'webhook-signature'],
+    )
+    assert.equal(Object.keys(requestBody.content), ['application/cloudevents+json'])
+    assert.ok(responses['2XX'] && responses[410])
+    for (const name of ['Webhook', 'WebhookWithSecret', 'WebhookAttempt', 'Ping', 'TaskCompleted']) {
+      assert.ok(components.schemas[name], name)
+    }
   }))
 
 test('a head is answered as a get; where the broker is away every answer is a 503 that says when to come back', () =>

@@ -88,8 +88,6 @@ test('each command asks for what it says', () =>
         [['pause', id], 'POST', `${path}/pause`, {}],
         [['pause', id, '--reason', 'we move'], 'POST', `${path}/pause`, { reason: 'we move' }],
         [['resume', id], 'POST', `${path}/resume`, undefined],
-        [['rotate-secret', id], 'POST', `${path}/rotate-secret`, {}],
-        [['rotate-secret', id, '--overlap', '0'], 'POST', `${path}/rotate-secret`, { overlap: 0 }],
         [['retry', id, '42-0198c3a1', '43'], 'POST', `${path}/parked/retry`, { cursors: ['42-0198c3a1', '43'] }],
         [['retry', id, '--uuid', fractal], 'POST', `${path}/parked/retry`, { uuid: fractal }],
         [['retry', id, '--all'], 'POST', `${path}/parked/retry`, { all: true }],
@@ -111,6 +109,30 @@ test('each command asks for what it says', () =>
     },
   ))
 const expectedChange = { url: 'https://a.example/', types: [] }
+
+test('a secret is rotated to one that is made here, or of a file, and the same request may be sent again', () =>
+  withTempDir((dir) => {
+    let away = 1
+    return withScriptedApi(
+      ({ body }) =>
+        away-- > 0
+          ? problem('log-unavailable', 503, 'cannot be sure', { 'retry-after': '0' })
+          : json({ ...webhook({ secrets: 2 }), secret: (body as { secret: string }).secret }),
+      async (url, seen) => {
+        const made = await runHere(['webhook', 'rotate-secret', id, '--output', 'json'], url)
+        const { secret: shown } = JSON.parse(made.stdout)
+        assert.match(shown, /^whsec_[A-Za-z0-9+/]{32}$/)
+        assert.equal(
+          seen.map(({ method, path, body }) => [method, path, body]),
+          [1, 2].map(() => ['POST', `${path}/rotate-secret`, { secret: shown }]),
+        )
+        const file = join(dir, 'secret')
+        await writeFile(file, `${secret}\n`)
+        await runHere(['webhook', 'rotate-secret', id, '--secret-file', file, '--overlap', '0'], url)
+        assert.equal(seen.at(-1)?.body, { secret, overlap: 0 })
+      },
+    )
+  }))
 
 test('lists are tables, or as the api gives them', () =>
   withScriptedApi(

@@ -11,6 +11,7 @@ import type { Attempt } from '../platform/webhook-attempts.ts'
 import type { Waiting } from '../platform/webhook-store.ts'
 import type { BeginParts, Begun } from './begin.ts'
 import { type Delivered, deliver, parcelOf } from './deliver.ts'
+import type { Gate } from './gate.ts'
 import { createLanes } from './lanes.ts'
 import { createProgress } from './progress.ts'
 import { type Schedule, verdictOn } from './schedule.ts'
@@ -22,6 +23,8 @@ export type SessionParts = BeginParts & {
   log: Log
   names: Names
   sender: Sender
+  /** All that is sent goes through it, so that a machine that does not keep up does not have all of it time out. */
+  sending: Gate
   note(attempt: Attempt): void
   logger: Logger
   schedule: Schedule
@@ -55,7 +58,7 @@ export async function runSession(
   { position, revision, from, secrets }: Begun,
   { stop, cut }: { stop: AbortSignal; cut: AbortSignal },
 ): Promise<Ending> {
-  const { feed, log, names, sender, note, logger, schedule, random, store } = parts
+  const { feed, log, names, sender, sending, note, logger, schedule, random, store } = parts
   const { id } = webhook
   const lanes = createLanes(position.waiting)
   /** Of those that were not tried yet. */
@@ -118,7 +121,8 @@ export async function runSession(
 
   async function attempt(delivery: Waiting): Promise<void> {
     const event = events.get(delivery.seq) ?? (await eventAt(log, names, delivery.seq))
-    const came = await deliver(sender, webhook, secrets, parcelOf(event), delivery.tries + 1, cut)
+    const parcel = parcelOf(event)
+    const came = await sending(() => deliver(sender, webhook, secrets, parcel, delivery.tries + 1, cut))
     if (!came) return lanes.putBack(delivery)
     note(came.attempt)
     events.delete(delivery.seq)

@@ -31,6 +31,9 @@ export type SubscribersParts = {
 }
 
 const BEGIN_AT_ONCE = 32
+const SEND_AT_ONCE = 256
+/** What is not answered by then is waited for apart from these. */
+const ANSWER_MS = 1_000
 
 /** Delivers its share of the webhooks until `stop` fires. */
 export async function runSubscribers(parts: SubscribersParts, stop: AbortSignal): Promise<void> {
@@ -52,6 +55,7 @@ export async function runSubscribers(parts: SubscribersParts, stop: AbortSignal)
     ...{ feed: createFeed({ broker, log, logger }, ended.signal), log, names: broker.names, store: webhooks.store },
     ...{ me, sender, note, logger, command, schedule: parts.schedule, random: parts.random },
     gate: createGate(BEGIN_AT_ONCE),
+    sending: createGate(SEND_AT_ONCE, ANSWER_MS),
   })
   onLook(broker, endpoints.look, stop)
   answerPings(broker, (id) => ping({ webhooks, sender, note, source }, id, stop), stop)

@@ -94,7 +94,7 @@ for (const [how, signals] of [
   test(`after ${how} nobody is left behind`, () =>
     withSystem(async (system) => {
       const pids = await system.pids('')
-      assert.is(pids.length, 6)
+      assert.is(pids.length, 7)
       for (const signal of signals) process.kill(system.pid, signal)
       await until(() => !pids.some(isAlive), { what: () => `all of ${pids} are gone`, withinMs: 15_000 })
     }))

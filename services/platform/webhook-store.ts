@@ -78,7 +78,7 @@ export type WebhookStore = {
   secrets(id: string, now: number): Promise<Secret[]>
   /** Where it has secrets already, these stay. Resolves to the newest. */
   createSecret(id: string, secret: string): Promise<string>
-  /** The one before signs for `overlapS` more seconds. */
+  /** Those before sign for so many more seconds at most. */
   rotateSecret(id: string, secret: string, overlap: { now: number; seconds: number }): Promise<void>
   /** null: lost, or not readable by this version. */
   position(id: string): Promise<Stored<Position>>
@@ -95,6 +95,8 @@ export type WebhookStore = {
 export const newSecret = (): string => `whsec_${randomBytes(24).toString('base64')}`
 
 const TRIES = 10
+/** Each is a signature in every delivery. */
+const MOST_SECRETS = 5
 
 export function webhookStore(broker: Broker): WebhookStore {
   const secrets = openKeyValue(broker, broker.names.webhookSecrets)
@@ -111,15 +113,13 @@ export function webhookStore(broker: Broker): WebhookStore {
       return there[0]?.secret ?? secret
     },
     async rotateSecret(id, secret, { now, seconds }) {
-      const until = now + seconds * 1_000
-      await secretsIn.change(id, ([last]) =>
-        !last || seconds === 0 || last.secret === secret
-          ? [{ secret, until: null }]
-          : [
-              { secret, until: null },
-              { secret: last.secret, until },
-            ],
-      )
+      const end = now + seconds * 1_000
+      await secretsIn.change(id, (known) => {
+        const before = known
+          .map((one) => ({ secret: one.secret, until: Math.min(one.until ?? end, end) }))
+          .filter((one) => one.secret !== secret && one.until > now)
+        return [{ secret, until: null }, ...before].slice(0, MOST_SECRETS)
+      })
     },
     async position(id) {
       const { value, revision } = await positions.get(`position.${id}`)

@@ -51,7 +51,7 @@ test('the bucket is one that the nats kv commands know', () =>
     })
   }))
 
-test('secrets: the one before is valid for as long as was said', () =>
+test('secrets: those before are valid for as long as was said', () =>
   withLog(async ({ broker }) => {
     const store = webhookStore(broker)
     assert.is(await store.createSecret('a', 'whsec_1'), 'whsec_1')
@@ -61,7 +61,11 @@ test('secrets: the one before is valid for as long as was said', () =>
     assert.equal(await secrets(2_000), ['whsec_2', 'whsec_1'])
     assert.equal(await secrets(61_001), ['whsec_2'])
     await store.rotateSecret('a', 'whsec_3', { now: 2_000, seconds: 60 })
-    assert.equal(await secrets(3_000), ['whsec_3', 'whsec_2'], 'at most two')
+    const three = ['whsec_3', 'whsec_2', 'whsec_1']
+    assert.equal(await secrets(3_000), three, 'one that receivers may still hold goes on')
+    await store.rotateSecret('a', 'whsec_3', { now: 4_000, seconds: 1 })
+    assert.equal(await secrets(4_001), three)
+    assert.equal(await secrets(5_001), ['whsec_3'], 'and no longer than was said last')
     await store.rotateSecret('a', 'whsec_4', { now: 2_000, seconds: 0 })
     assert.equal(await secrets(2_001), ['whsec_4'])
   }))

@@ -50,7 +50,7 @@ export type SubscribeOptions = {
   after?: string
   /** Only events of these types; what this version cannot read comes all the same, for nobody knows what it is. */
   types?: readonly EventType[]
-  /** Ends it: the event in hand is finished. */
+  /** Ends it: the event in hand, or on its way here, is finished. */
   signal?: AbortSignal
   /** Tries of one event before `subscribe` gives up, and rejects; as many as it takes where nothing is given. */
   mostTries?: number
@@ -179,6 +179,11 @@ async function shared(parts: Parts, options: SubscribeOptions, signal: AbortSign
     isDoubtful = true
   })
 
+  /** To be sent again at once; where one at a time is in hand, brokers before 2.10 do so after the ack wait only, and twice. */
+  function giveBack(message: JsMsg): void {
+    if (inHand > 1) message.nak()
+  }
+
   async function settle(message: JsMsg, beforeAck: () => void): Promise<'done' | 'late' | 'stopped'> {
     const startedAt = Date.now()
     const event = outside(eventOf(parts, message))
@@ -186,7 +191,7 @@ async function shared(parts: Parts, options: SubscribeOptions, signal: AbortSign
     try {
       if (isAsked(event) && !(await insist(parts, options, signal, event, handle))) {
         beforeAck()
-        message.nak()
+        giveBack(message)
         return 'stopped'
       }
     } finally {
@@ -212,7 +217,7 @@ async function shared(parts: Parts, options: SubscribeOptions, signal: AbortSign
         const nc = broker.nc()
         const consumer = await nc.jetstream().consumers.get(broker.names.stream, durable)
         const messages = await consumer.fetch({ max_messages: most, expires: ASK_MS })
-        // What the broker has sent by then still arrives and goes back, so that it need not wait for the ack wait.
+        // What the broker has sent by then still arrives, and is dealt with or goes back, so that it need not wait for the ack wait.
         const stop = () => {
           const arrived = broker.isConnected() ? nc.flush().catch(() => {}) : Promise.resolve()
           void Promise.race([arrived, pause(LONGEST_FLUSH_MS)]).then(() => messages.stop())
@@ -225,10 +230,8 @@ async function shared(parts: Parts, options: SubscribeOptions, signal: AbortSign
         let gone: 'late' | 'stopped' | undefined
         try {
           for await (const message of messages) {
-            if (gone || signal.aborted) {
-              sendNoOther()
-              message.nak()
-            } else {
+            if (gone || (signal.aborted && inHand > 1)) giveBack(message)
+            else {
               const settled = await settle(message, sendNoOther)
               if (settled !== 'done') gone = settled
             }

@@ -127,7 +127,9 @@ export function projectorContract(withDatabase: WithDatabase): void {
     await generateLog(p.server.url, 300)
     await p.caughtUp()
     await p.parts.db.execute(sql`drop schema drizzle cascade`)
-    await p.parts.db.execute(sql`drop table fractal, fractal_version, held_event, projection_checkpoint`)
+    await p.parts.db.execute(
+      sql`drop table fractal, fractal_version, held_event, projection_checkpoint, webhook_attempt`,
+    )
     await p.append(requested())
     await p.caughtUp()
     assert.equal(await p.equalsLog(), { seq: 301, fractals: 101 })

@@ -82,7 +82,7 @@ test('the page about receiving webhooks does what it says, with each of its rece
         const client = createClient({ endpoint: apiUrl })
         const receiver = `127.0.0.1:${await freePort()}`
         const url = `http://${receiver}/`
-        const path = [process.env.PATH ?? '', await denoFolder()].join(delimiter)
+        const path = [await denoFolder(), process.env.PATH ?? ''].join(delimiter)
         const at = shell(
           dir,
           {

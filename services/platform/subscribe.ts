@@ -81,6 +81,10 @@ const LONGEST_PAUSE_MS = 30_000
  */
 export async function subscribe(options: SubscribeOptions, handle: Handler): Promise<void> {
   const { servers = 'nats://127.0.0.1:4222', namespace = '', durable, signal = new AbortController().signal } = options
+  const { inHand = 1 } = options
+  if (!Number.isInteger(inHand) || inHand < 1) {
+    throw new FaafoError('invalid-request', `cannot subscribe: inHand is ${inHand}; expected a whole number from 1 on`)
+  }
   const logger = options.logger ?? createLogger('subscriber', { logLevel: 'silent' })
   const { creds, nkeySeed, tlsCa } = options
   const unset = { program: undefined, downloadUrl: undefined, syncInterval: undefined, replicas: undefined }

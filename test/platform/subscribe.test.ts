@@ -140,6 +140,13 @@ test('one that is ended and begun again goes on in order, at once', () =>
     assert.equal(all, upTo(1, 300))
   }))
 
+test('a number in hand that is none is refused', async () => {
+  for (const inHand of [0, -1, 1.5, Number.NaN]) {
+    const error = await subscribe({ durable: 'x', inHand }, () => {}).catch((error) => error)
+    assert.ok(isFaafoError(error, 'invalid-request'), String(error))
+  }
+})
+
 test('processes that share a name share the events', () =>
   withLog(async (parts) => {
     const pause = () => new Promise<void>((done) => setTimeout(done, 2))

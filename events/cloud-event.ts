@@ -57,6 +57,22 @@ export const unreadableEventSchema = z
   .meta({ id: 'UnreadableEvent' })
 export type UnreadableCloudEvent = z.output<typeof unreadableEventSchema>
 
+/** What a webhook is sent to try it: about no fractal, and not in the log. */
+export const pingSchema = z
+  .object({
+    specversion: attributes.specversion,
+    id: z.string().meta({ description: 'of this ping' }),
+    source: attributes.source,
+    type: z.literal('Ping').meta({ description: 'that it is one' }),
+    time: z.iso.datetime().meta({ description: 'when it was sent' }),
+    datacontenttype: attributes.datacontenttype,
+    data: z
+      .object({ webhook: z.guid().meta({ description: 'id of the webhook' }) })
+      .meta({ description: 'which it tries' }),
+  })
+  .meta({ id: 'Ping' })
+export type Ping = z.output<typeof pingSchema>
+
 export const cloudEventOf = (event: RecordedEvent): CloudEvent =>
   ({
     specversion: '1.0',

@@ -1,11 +1,19 @@
 import { z } from 'zod'
-import { cloudEventSchemas, unreadableEventSchema } from '../../events/cloud-event.ts'
+import { cloudEventSchemas, pingSchema, unreadableEventSchema } from '../../events/cloud-event.ts'
 import { dataSchemas, type EventType, schemaVersions } from '../../events/events.ts'
 import { eventTypes } from '../../events/subjects.ts'
 import type { Message } from '../web/asyncapi-document.ts'
 import type { JsonSchema } from '../web/json-schema.ts'
-import { binaryExample, progressExample, structuredExample, unreadableExample } from './event-examples.ts'
+import {
+  binaryExample,
+  pingExample,
+  progressExample,
+  structuredExample,
+  unreadableExample,
+  webhookHeadersExample,
+} from './event-examples.ts'
 import { progressSchema } from './event-schemas.ts'
+import { webhookHeadersSchema } from './webhook-schemas.ts'
 
 /* What comes over the channels of /asyncapi.json. */
 
@@ -65,6 +73,9 @@ export const binaryHeaders: JsonSchema = {
   },
 }
 
+/** Of every event that is posted to a webhook. */
+export const webhookHeaders: JsonSchema = schemaOf(webhookHeadersSchema)
+
 /** Where the data of each version of an event is described, for good. */
 const schemaPath = (type: EventType, version: number) =>
   `/schemas/${type.replace(/(?<!^)[A-Z]/g, '-$&').toLowerCase()}-${version}.json`
@@ -99,7 +110,28 @@ const overNats = (type: EventType): Message => ({
 /** What a message in the stream is called in the document; over HTTP it has the name of its type. */
 export const inStream = (type: EventType) => `${type}Message`
 
-export const messages = (): Record<string, Message> => ({
+/** What a message that is posted to a webhook is called in the document. */
+export const inPost = (name: string) => `${name}Post`
+
+/** The same as is asked for over HTTP, signed. */
+const posted = (name: string, message: Message): Message => ({
+  ...message,
+  title: `${message.title}, posted to a webhook`,
+  headers: { $ref: '#/components/schemas/WebhookHeaders' },
+  payload: { $ref: `#/components/messages/${name}/payload` },
+  examples: (message.examples ?? []).map(({ payload }) => ({
+    headers: webhookHeadersExample((payload as { id: string }).id),
+    payload,
+  })),
+})
+
+export function messages(): Record<string, Message> {
+  const over = asked()
+  const posts = [...eventTypes, 'Unreadable', 'Ping'].map((name) => [inPost(name), posted(name, over[name] as Message)])
+  return { ...over, ...Object.fromEntries(posts) }
+}
+
+const asked = (): Record<string, Message> => ({
   ...Object.fromEntries(eventTypes.map((type) => [type, overHttp(type)])),
   ...Object.fromEntries(eventTypes.map((type) => [inStream(type), overNats(type)])),
   Unreadable: {
@@ -110,6 +142,14 @@ export const messages = (): Record<string, Message> => ({
     contentType: 'application/cloudevents+json',
     payload: schemaOf(unreadableEventSchema),
     examples: [{ payload: unreadableExample }],
+  },
+  Ping: {
+    name: 'Ping',
+    title: 'A ping',
+    summary: 'somebody tries a webhook; it is about no fractal, and stands in no log',
+    contentType: 'application/cloudevents+json',
+    payload: schemaOf(pingSchema),
+    examples: [{ payload: pingExample }],
   },
   Progress: {
     name: 'Progress',

@@ -3,12 +3,13 @@ import { eventTypes, namesIn } from '../../events/subjects.ts'
 import { VERSION } from '../platform/identity.ts'
 import type { AsyncApiDocument, Channel, Operation } from '../web/asyncapi-document.ts'
 import type { JsonSchema } from '../web/json-schema.ts'
-import { binaryHeaders, inStream, messages, schemaOf } from './asyncapi-messages.ts'
+import { binaryHeaders, inPost, inStream, messages, schemaOf, webhookHeaders } from './asyncapi-messages.ts'
 import { eventsQuerySchema, historyQuerySchema } from './event-schemas.ts'
 
 /*
- * AsyncAPI 3, made from the schemas: the same events over two transports. Over HTTP each is a CloudEvent in the JSON
- * format; in the stream on NATS it is one in binary mode, attributes as headers and data as the body.
+ * AsyncAPI 3, made from the schemas: the same events over three transports. Over HTTP, asked for or posted to a webhook,
+ * each is a CloudEvent in the JSON format; in the stream on NATS it is one in binary mode, attributes as headers and data
+ * as the body.
  */
 
 const ref = (path: string) => ({ $ref: `#/${path}` })
@@ -23,7 +24,7 @@ const parametersOf = (address: string) =>
 
 /** A channel, and that the application sends what it has. */
 type Offer = Pick<Channel, 'address' | 'summary' | 'description'> & {
-  server: 'http' | 'nats'
+  server: 'http' | 'nats' | 'webhook'
   /** What comes over it: names in the document, by those in the channel. */
   messages: Readonly<Record<string, string>>
   /** Over HTTP: what may be asked for. */
@@ -90,9 +91,19 @@ function overNats(): Record<string, Offer> {
   }
 }
 
+const posted = (): Record<string, Offer> => ({
+  webhook: {
+    ...{ server: 'webhook', address: null },
+    messages: Object.fromEntries([...eventTypes, 'Unreadable', 'Ping'].map((name) => [name, inPost(name)])),
+    summary: 'every event that matches, posted to the URL of a webhook',
+    description:
+      'Signed as Standard Webhooks says, at least once, in order for each fractal, and again for more than a day until it is answered with 2xx. Webhooks are created at `/v1/webhooks`.',
+  },
+})
+
 const channelOf = ({ server, address, summary, description, messages }: Offer): Channel => ({
   ...{ address, servers: [ref(`servers/${server}`)], summary, ...(description !== undefined && { description }) },
-  parameters: parametersOf(address),
+  ...(address !== null && { parameters: parametersOf(address) }),
   messages: Object.fromEntries(
     Object.entries(messages).map(([name, inDocument]) => [name, ref(`components/messages/${inDocument}`)]),
   ),
@@ -102,8 +113,10 @@ const operationOf = (channel: string, { server, messages, query }: Offer): Opera
   action: 'send',
   channel: ref(`channels/${channel}`),
   messages: Object.keys(messages).map((name) => ref(`channels/${channel}/messages/${name}`)),
-  ...(server === 'http' && {
-    bindings: { http: { method: 'GET', ...(query && { query }), bindingVersion: '0.3.0' } },
+  ...(server !== 'nats' && {
+    bindings: {
+      http: { method: server === 'http' ? 'GET' : 'POST', ...(query && { query }), bindingVersion: '0.3.0' },
+    },
   }),
 })
 
@@ -116,7 +129,7 @@ export function asyncApiDocument(): AsyncApiDocument {
 }
 
 function make(): AsyncApiDocument {
-  const offers = Object.entries({ ...overHttp(), ...overNats() })
+  const offers = Object.entries({ ...overHttp(), ...posted(), ...overNats() })
   return {
     asyncapi: '3.0.0',
     info: {
@@ -128,15 +141,26 @@ function make(): AsyncApiDocument {
     },
     defaultContentType: 'application/json',
     servers: {
-      http: { host: '127.0.0.1:8080', protocol: 'http', description: 'an api: server-sent events, and pages of JSON' },
+      http: {
+        ...{ host: '{api}', protocol: 'http', title: 'Over HTTP' },
+        description: 'an api: server-sent events, and pages of JSON',
+        variables: { api: { default: '127.0.0.1:8080', description: 'where an api listens' } },
+      },
+      webhook: {
+        ...{ host: '{receiver}', protocol: 'https', title: 'By webhook' },
+        description: 'a server of yours, to which events are posted',
+        variables: { receiver: { description: 'as the URL of the webhook says' } },
+      },
       nats: {
-        host: '127.0.0.1:4222',
-        protocol: 'nats',
+        ...{ host: '{broker}', protocol: 'nats', title: 'Over NATS' },
         description: 'the broker: the log itself, in the stream FRACTAL',
+        variables: {
+          broker: { default: '127.0.0.1:4222', description: 'where the broker listens, as `NATS_URL` says' },
+        },
       },
     },
     channels: Object.fromEntries(offers.map(([name, offer]) => [name, channelOf(offer)])),
     operations: Object.fromEntries(offers.map(([name, offer]) => [name, operationOf(name, offer)])),
-    components: { schemas: { BinaryHeaders: binaryHeaders }, messages: messages() },
+    components: { schemas: { BinaryHeaders: binaryHeaders, WebhookHeaders: webhookHeaders }, messages: messages() },
   }
 }

@@ -1,4 +1,4 @@
-import { type CloudEvent, cloudEventOf, type UnreadableCloudEvent } from '../../events/cloud-event.ts'
+import { type CloudEvent, cloudEventOf, type Ping, type UnreadableCloudEvent } from '../../events/cloud-event.ts'
 import { encode } from '../../events/codec.ts'
 import type { EventData, EventType, RecordedEvent } from '../../events/events.ts'
 import { eventTypes } from '../../events/subjects.ts'
@@ -66,5 +66,24 @@ export const unreadableExample = outside({
   ...{ id, seq, source, recordedAt, fractal, type: 'TaskCancelled', schemaVersion: '9' },
   unreadable: `cannot read event ${seq}: TaskCancelled version 9 is newer than the version 1 that this program knows`,
 }) as UnreadableCloudEvent
+
+const webhook = '6d2b8e1c-3a4f-4d5e-9b7a-0c1d2e3f4a5b'
+export const pingExample: Ping = {
+  ...{
+    specversion: '1.0',
+    id: idOf(99),
+    source: '/subscribers/host-1',
+    type: 'Ping',
+    time: '2026-01-31T12:00:00.245Z',
+  },
+  ...{ datacontenttype: 'application/json', data: { webhook } },
+}
+
+/** Headers of what is posted; the signature is that of another one. */
+export const webhookHeadersExample = (id: string): Record<string, string> => ({
+  'webhook-id': id,
+  'webhook-timestamp': '1769860801',
+  'webhook-signature': 'v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=',
+})
 
 export const progressExample: FractalProgress = { uuid: fractal, generation: 1, status: 'rendering', progress: 0.25 }

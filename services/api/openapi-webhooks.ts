@@ -1,6 +1,6 @@
 import type { RouteConfig } from '@hono/zod-openapi'
 import { z } from 'zod'
-import { cloudEventSchema, unreadableEventSchema } from '../../events/cloud-event.ts'
+import { cloudEventSchema, pingSchema, unreadableEventSchema } from '../../events/cloud-event.ts'
 import { uuidSchema } from '../../events/fractal.ts'
 import { json, problems, requestHeaders } from './openapi-parts.ts'
 import {
@@ -8,6 +8,7 @@ import {
   webhookAttemptSchema,
   webhookAttemptsSchema,
   webhookChangeSchema,
+  webhookHeadersSchema,
   webhookListSchema,
   webhookObjectSchema,
   webhookParkedSchema,
@@ -155,27 +156,6 @@ export const webhookRoutes: RouteConfig[] = [
   ),
 ]
 
-const pingSchema = z
-  .object({
-    specversion: z.literal('1.0'),
-    id: z.string(),
-    source: z.string(),
-    type: z.literal('Ping'),
-    time: z.iso.datetime(),
-    datacontenttype: z.literal('application/json'),
-    data: z.object({ webhook: z.guid().meta({ description: 'its id' }) }),
-  })
-  .meta({ id: 'Ping' })
-
-const signing = z.object({
-  'webhook-id': z.string().meta({ description: 'the `id` of the event: the same however often it comes' }),
-  'webhook-timestamp': z.string().meta({ description: 'seconds since 1970, when this try was begun' }),
-  'webhook-signature': z.string().meta({
-    description:
-      '`v1,` and the HMAC-SHA256 of id, timestamp and body, with dots between, as base64; one for each valid secret, with blanks between',
-  }),
-})
-
 /** What is sent to others, rather than taken from them. */
 export const sentByWebhooks: RouteConfig = {
   method: 'post',
@@ -183,7 +163,7 @@ export const sentByWebhooks: RouteConfig = {
   tags: ['Webhooks'],
   summary: 'An event, as it is posted to the URL of a webhook',
   request: {
-    headers: signing,
+    headers: webhookHeadersSchema,
     body: {
       content: {
         'application/cloudevents+json': { schema: z.union([cloudEventSchema, unreadableEventSchema, pingSchema]) },

@@ -6,13 +6,12 @@ import { uuidSchema } from '../../events/fractal.ts'
 import { parseTime } from '../../events/moment.ts'
 import { eventTypes } from '../../events/subjects.ts'
 import { statuses } from '../../events/task.ts'
-import { webhookStates } from '../../events/webhook.ts'
+import { webhookStates, webhookUrlSchema } from '../../events/webhook.ts'
 import { ATTEMPTS_KEPT, attemptOutcomes } from '../platform/webhook-attempts.ts'
 import { wholeNumber } from './schemas.ts'
 
 /* Webhooks as the api takes and shows them. */
 
-const LONGEST_URL = 2_048
 const LONGEST_TEXT = 500
 /** Room for a message of the broker to hold them. */
 const MOST_UUIDS = 1_000
@@ -22,21 +21,11 @@ const SECRET_BYTES = { least: 24, most: 64 }
 const DAY_S = 86_400
 const LONGEST_OVERLAP_S = 30 * DAY_S
 
-const urlExpected = `expected a URL such as https://example.org/hooks, at most ${LONGEST_URL} characters`
 const secretExpected = `expected whsec_ and ${SECRET_BYTES.least} to ${SECRET_BYTES.most} bytes as base64`
 const overlapExpected = `expected a whole number from 0 to ${LONGEST_OVERLAP_S}`
 const cursorExpected = 'expected a cursor such as 42-0198c3a1, or 0 for all from the beginning'
 const timeExpected = 'expected a time such as 2026-01-31T12:00:00Z'
 
-const isTarget = (text: string): boolean => {
-  const url = URL.canParse(text) ? new URL(text) : null
-  return url !== null && /^https?:$/.test(url.protocol)
-}
-/** A password would stand in the log for good. */
-const isWithoutPassword = (text: string): boolean => {
-  const url = URL.canParse(text) ? new URL(text) : null
-  return url === null || (url.username === '' && url.password === '')
-}
 const isSecret = (text: string): boolean => {
   const [, base64 = ''] = /^whsec_([A-Za-z0-9+/]+={0,2})$/.exec(text) ?? []
   const bytes = Buffer.from(base64, 'base64')
@@ -47,16 +36,11 @@ const text = (description: string) => {
   const error = `expected a text of at most ${LONGEST_TEXT} characters`
   return z.string({ error }).max(LONGEST_TEXT, { error }).meta({ description })
 }
-const url = z
-  .string({ error: urlExpected })
-  .max(LONGEST_URL, { error: urlExpected })
-  .refine(isTarget, { error: urlExpected })
-  .refine(isWithoutPassword, { error: 'expected a URL without a password: it would stand in the log for good' })
-  .meta({
-    description:
-      'where each event is posted to. https, and at a public address, unless WEBHOOK_TARGETS of the subscribers allows the host: whatever else is refused at every delivery, and in `attempts`',
-    example: 'https://example.org/hooks',
-  })
+const url = webhookUrlSchema.meta({
+  description:
+    'where each event is posted to. https, and at a public address, unless WEBHOOK_TARGETS of the subscribers allows the host: whatever else is refused at every delivery, and in `attempts`',
+  example: 'https://example.org/hooks',
+})
 const secret = z.string({ error: secretExpected }).refine(isSecret, { error: secretExpected }).meta({
   description: 'Standard Webhooks: `whsec_` and the bytes that sign, as base64; made here where it is left out',
   example: 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw',
@@ -225,3 +209,13 @@ export const webhookParkedSchema = z
   .object({ parked: z.array(parkedDeliverySchema).meta({ description: 'in the order of the log' }) })
   .meta({ id: 'WebhookParkedList' })
 export type WebhookParked = z.output<typeof webhookParkedSchema>
+
+/** What is posted has these, as Standard Webhooks says. */
+export const webhookHeadersSchema = z.object({
+  'webhook-id': z.string().meta({ description: 'the `id` of the event: the same however often it comes' }),
+  'webhook-timestamp': z.string().regex(/^\d+$/).meta({ description: 'seconds since 1970, when this try was begun' }),
+  'webhook-signature': z.string().meta({
+    description:
+      '`v1,` and the HMAC-SHA256 of id, timestamp and body, with dots between, as base64; one for each valid secret, with blanks between',
+  }),
+})

@@ -3,6 +3,7 @@ import { type Command, InvalidArgumentError, Option } from 'commander'
 import type { EventType } from '../../events/events.ts'
 import { eventTypes } from '../../events/subjects.ts'
 import { type Status, statuses } from '../../events/task.ts'
+import { webhookUrlSchema } from '../../events/webhook.ts'
 import { reasonOf } from './output.ts'
 import { parseUuid, usageError } from './session.ts'
 
@@ -40,6 +41,12 @@ export async function secretIn({ secretFile }: { secretFile?: string }): Promise
   }
 }
 
+export function urlText(text: string): string {
+  const { error } = webhookUrlSchema.safeParse(text)
+  if (error) throw new InvalidArgumentError(error.issues[0]?.message ?? error.message)
+  return text
+}
+
 export const wholeNumber = (least: number) => (text: string) => {
   const number = Number(text)
   if (/^\d+$/.test(text) && number >= least) return number
@@ -56,7 +63,7 @@ export type Changes = Selection & {
 
 export const addChange = (change: Command): Command =>
   addSelection(change)
-    .option('--url <url>', 'where events are sent')
+    .option('--url <url>', 'where events are sent', urlText)
     .option('--description <text>', 'for people')
     .addOption(new Option('--any-type', 'events of all types').conflicts('type'))
     .addOption(new Option('--any-status', 'events that lead to any state').conflicts('status'))

@@ -11,6 +11,7 @@ import {
   secretIn,
   secretOption,
   selectionOf,
+  urlText,
   type Which,
   whichOf,
   wholeNumber,
@@ -167,7 +168,7 @@ function addCreate(webhook: Command, surroundings: Surroundings): void {
     .description(
       'Has every event that matches posted to a URL, from now on, from after a cursor, or from a time on. Shows the secret that signs, once.',
     )
-    .argument('<url>')
+    .argument('<url>', 'where events are sent', urlText)
     .option('--description <text>', 'for people')
   addSelection(create)
     .option('--after <cursor>', 'begin with what comes after this cursor; 0: with everything', cursorText)

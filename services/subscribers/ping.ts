@@ -1,4 +1,5 @@
 import { v4 } from 'uuid'
+import type { Ping } from '../../events/cloud-event.ts'
 import { FaafoError } from '../../events/errors.ts'
 import type { Attempt } from '../platform/webhook-attempts.ts'
 import type { Webhooks } from '../platform/webhooks.ts'
@@ -24,7 +25,7 @@ export async function ping(
     throw new FaafoError('not-found', `cannot ping webhook '${id}': there is none of that id`)
   }
   const secrets = await webhooks.store.secrets(id, Date.now())
-  const event = {
+  const event: Ping = {
     specversion: '1.0',
     id: v4(),
     source,

@@ -2,11 +2,18 @@ import type { JsonSchema } from './json-schema.ts'
 
 export type Ref = { readonly $ref: string }
 
-export type Server = { readonly host: string; readonly protocol: string; readonly description: string }
+export type Server = {
+  /** With variables in braces. */
+  readonly host: string
+  readonly protocol: string
+  readonly title: string
+  readonly description: string
+  readonly variables: Readonly<Record<string, { readonly description: string; readonly default?: string }>>
+}
 
 export type Channel = {
-  /** A path, or a subject, with its parameters in braces. */
-  readonly address: string
+  /** A path, or a subject, with its parameters in braces. Null: whoever receives says it. */
+  readonly address: string | null
   readonly servers: readonly Ref[]
   readonly summary: string
   readonly description?: string
@@ -20,7 +27,7 @@ export type Operation = {
   readonly summary?: string
   readonly messages: readonly Ref[]
   readonly bindings?: {
-    readonly http: { readonly method: 'GET'; readonly query?: JsonSchema; readonly bindingVersion: string }
+    readonly http: { readonly method: 'GET' | 'POST'; readonly query?: JsonSchema; readonly bindingVersion: string }
   }
 }
 

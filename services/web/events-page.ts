@@ -43,14 +43,14 @@ export function eventsPage(document: AsyncApiDocument): Html {
 <nav aria-label="Contents">
 ${contents(
   'Channels',
-  Object.entries(document.channels).map(([name, { address }]) => ({ id: `channel-${name}`, name: address })),
+  Object.entries(document.channels).map(([name, { address }]) => ({ id: `channel-${name}`, name: whereTo(address) })),
 )}
 ${contents('Events', events)}
 ${contents('Other messages', others)}
 </nav>
 ${Object.entries(servers).map(
-  ([name, { protocol, description }]) => html`
-<h2>Over ${protocol.toUpperCase()}</h2>
+  ([name, { title, description }]) => html`
+<h2>${title}</h2>
 <p>${sentence(description)}</p>
 ${channelsOn(document, name).map((channel) => channelCard(document, channel))}`,
 )}
@@ -59,6 +59,10 @@ ${channelsOn(document, name).map((channel) => channelCard(document, channel))}`,
 <article>
 <h3>Over HTTP, as JSON</h3>
 ${fieldTable(fieldsOf(envelopeOf(events)))}
+</article>
+<article>
+<h3>By webhook, as headers beside it</h3>
+${fieldTable(fieldsOf(components.schemas.WebhookHeaders ?? {}))}
 </article>
 <article>
 <h3>Over NATS, as headers</h3>
@@ -91,6 +95,8 @@ function envelopeOf(events: readonly Message[]): JsonSchema {
 
 const nameOf = ({ $ref }: Ref): string => $ref.slice($ref.lastIndexOf('/') + 1)
 
+const whereTo = (address: string | null): string => address ?? 'the URL of a webhook'
+
 type NamedChannel = Channel & { name: string }
 
 const channelsOn = ({ channels }: AsyncApiDocument, server: string): NamedChannel[] =>
@@ -108,7 +114,7 @@ function channelCard({ operations, components }: AsyncApiDocument, channel: Name
   const coming = Object.values(messages).flatMap((message) => components.messages[nameOf(message)] ?? [])
   return html`
 <article id="channel-${name}">
-<h3>${address}</h3>
+<h3>${whereTo(address)}</h3>
 <p>${sentence(summary)}</p>
 ${description === undefined ? '' : html`<p>${prose(description)}</p>`}
 ${inAddress.length === 0 ? '' : html`<h4>In the address</h4>${fieldTable(inAddress)}`}

@@ -1,5 +1,7 @@
 /** What pages read of a JSON Schema. */
 export type JsonSchema = {
+  /** All of it is elsewhere. */
+  readonly $ref?: string
   readonly type?: string | readonly string[]
   readonly description?: string
   readonly examples?: readonly unknown[]

@@ -25,7 +25,7 @@ test('the page of events has every channel: its address, parameters, and what co
     const { channels } = asyncApiDocument()
     for (const [name, { address, parameters, messages }] of Object.entries(channels)) {
       const channel = articleOf(page, `channel-${name}`)
-      assert.ok(channel.includes(`<h3>${address}</h3>`), name)
+      assert.ok(channel.includes(`<h3>${address ?? 'the URL of a webhook'}</h3>`), name)
       for (const parameter of Object.keys(parameters ?? {})) assert.ok(channel.includes(`<code>{${parameter}}</code>`))
       for (const message of Object.keys(messages))
         assert.ok(channel.includes(`href="#${message}"`), `${name} ${message}`)
@@ -33,8 +33,11 @@ test('the page of events has every channel: its address, parameters, and what co
     for (const parameter of ['after', 'since', 'type', 'uuid', 'status', 'limit', 'wait']) {
       assert.ok(articleOf(page, 'channel-events').includes(`<code>${parameter}</code>`), parameter)
     }
-    const transports = [...page.matchAll(/<h2>Over (\w+)<\/h2>/g)].map((match) => match[1])
-    assert.equal(transports, ['HTTP', 'NATS'])
+    const transports = [...page.matchAll(/<h2>((?:Over|By) \w+)<\/h2>/g)].map((match) => match[1])
+    assert.equal(transports, ['Over HTTP', 'By webhook', 'Over NATS'])
+    for (const header of ['webhook-id', 'webhook-timestamp', 'webhook-signature']) {
+      assert.ok(page.includes(`<code>${header}</code>`), header)
+    }
   }))
 
 test('the page of events has every event: each field with its meaning, its schemas and an example', () =>

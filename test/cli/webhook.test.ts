@@ -184,6 +184,9 @@ test('what cannot be meant is told before anything is sent', async () => {
   const target = 'https://example.org/hooks'
   const wrong: [string[], RegExp][] = [
     [['create'], /missing required argument 'url'/],
+    [['create', 'ftp://example.org/'], /expected a URL such as https:\/\/example.org\/hooks/],
+    [['create', 'https://u:p@example.org/'], /expected a URL without a password/],
+    [['change', id, '--url', 'example.org'], /expected a URL such as/],
     [['create', target, '--type', 'TaskPaused'], /'TaskPaused' is invalid/],
     [['create', target, '--status', 'done'], /'done' is invalid/],
     [['create', target, '--uuid', 'x'], /cannot read 'x' as a uuid/],

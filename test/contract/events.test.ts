@@ -8,10 +8,17 @@ import { connect, headers as natsHeaders } from 'nats'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { z } from 'zod'
-import { cloudEventOf, cloudEventSchemas, type CloudEvent as Given } from '../../events/cloud-event.ts'
+import {
+  cloudEventOf,
+  cloudEventSchemas,
+  type CloudEvent as Given,
+  type Ping,
+  pingSchema,
+} from '../../events/cloud-event.ts'
 import { decode } from '../../events/codec.ts'
 import { dataSchemas, type EventType, schemaVersions } from '../../events/events.ts'
 import { asyncApiDocument } from '../../services/api/asyncapi.ts'
+import { signed } from '../../services/subscribers/sign.ts'
 import { json, withApi } from '../api/with-api.ts'
 import { firstEvents } from '../support/server-sent.ts'
 import { shapeFile } from '../support/shapes.ts'
@@ -117,6 +124,21 @@ test('an event over HTTP is one message of the AsyncAPI document, and with any f
     const doesFit = (value: unknown) => fits(`components/messages/${type}/payload`, value)
     agrees(doesFit, cloudEventSchemas[type], event, labelOf(golden))
   }
+})
+
+test('what is posted to a webhook is one message of the AsyncAPI document, with the headers that sign it', () => {
+  const secret = { secret: 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw', until: null }
+  const headersOf = (event: { id: string }) =>
+    signed({ id: event.id, body: JSON.stringify(event) }, [secret], 1_795_428_009_000)
+  const ping = components.messages.Ping?.examples?.[0]?.payload as Ping
+  for (const event of [...goldens.map(eventOf), ping]) {
+    assert.equal(kindsOf('webhook', event, headersOf(event)), [event.type])
+    for (const name of Object.keys(headersOf(event))) {
+      const { [name]: _, ...rest } = headersOf(event)
+      assert.equal(kindsOf('webhook', event, rest), [], `${event.type} without ${name}`)
+    }
+  }
+  agrees((value) => fits('components/messages/PingPost/payload', value), pingSchema, ping, 'Ping')
 })
 
 test('a message in the stream is one message of the AsyncAPI document, on the channel of its subject', () => {

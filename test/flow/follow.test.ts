@@ -13,9 +13,10 @@ import { until } from '../support/until.ts'
 
 /*
  * Those who follow events are cut off again and again, and the api is killed. With as many as one may have:
- * FOLLOW_EVENTS=99999 FOLLOW_CUTS=200 FOLLOW_KILLS=10 npx tsx test/flow/follow.test.ts
+ * FOLLOW_EVENTS=100000 FOLLOW_CUTS=200 FOLLOW_KILLS=10 npx tsx test/flow/follow.test.ts
  */
-const EVENTS = Number(process.env.FOLLOW_EVENTS ?? 3_000)
+/** The log has three for each fractal. */
+const EVENTS = 3 * Math.ceil(Number(process.env.FOLLOW_EVENTS ?? 3_000) / 3)
 const CUTS = Number(process.env.FOLLOW_CUTS ?? 20)
 const KILLS = Number(process.env.FOLLOW_KILLS ?? 2)
 const SEED = Number(process.env.FOLLOW_SEED ?? Math.floor(Math.random() * 2 ** 31))

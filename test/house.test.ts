@@ -13,9 +13,9 @@ import {
   testsAreRun,
 } from './support/house-rules.ts'
 import { completeLock, type LockFile, missingFrom } from './support/lock-file.ts'
+import { root } from './support/project.ts'
 import { listFiles, parseSource, readSources } from './support/source-files.ts'
 
-const root = join(import.meta.dirname, '..')
 const sources = readSources(root)
 
 const kept = (rule: HouseRule) => () => {

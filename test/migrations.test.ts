@@ -7,8 +7,7 @@ import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-
-const root = join(import.meta.dirname, '..')
+import { root } from './support/project.ts'
 
 test('the migrations lead to the schema: generating them again adds none', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'faafo-migrations-'))

@@ -2,12 +2,11 @@ import { execFile } from 'node:child_process'
 import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
-import process from 'node:process'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import { ourProgram, root as projectRoot } from './support/project.ts'
 import { parseSummaries } from './support/test-file.ts'
 
-const project = join(import.meta.dirname, '..')
 const uvu = `import { test } from 'uvu'\nimport * as assert from 'uvu/assert'\n`
 
 type Run = { code: number; stdout: string; lastLine: string }
@@ -16,15 +15,15 @@ type Run = { code: number; stdout: string; lastLine: string }
 async function run(files: Record<string, string>, ...args: string[]): Promise<Run> {
   const root = await mkdtemp(join(tmpdir(), 'faafo-runner-'))
   try {
-    await symlink(join(project, 'node_modules'), join(root, 'node_modules'))
+    await symlink(join(projectRoot, 'node_modules'), join(root, 'node_modules'))
     await writeFile(join(root, 'package.json'), '{"type":"module"}')
     for (const [path, text] of Object.entries(files)) {
       await mkdir(dirname(join(root, path)), { recursive: true })
       await writeFile(join(root, path), text)
     }
-    const command = ['--import', import.meta.resolve('tsx'), join(project, 'test/run.ts'), '--root', root, ...args]
+    const [command, first] = ourProgram('test/run')
     return await new Promise((resolve) => {
-      execFile(process.execPath, command, { cwd: project }, (error, stdout) => {
+      execFile(command, [...first, '--root', root, ...args], { cwd: projectRoot }, (error, stdout) => {
         const lastLine = stdout.trimEnd().split('\n').at(-1) ?? ''
         resolve({ code: typeof error?.code === 'number' ? error.code : 0, stdout, lastLine })
       })

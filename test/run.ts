@@ -2,6 +2,7 @@ import { chmodSync, mkdtempSync, readdirSync, rmSync, statfsSync } from 'node:fs
 import { join } from 'node:path'
 import process from 'node:process'
 import { parseArgs } from 'node:util'
+import { root } from './support/project.ts'
 import { type FileResult, runTestFile } from './support/test-file.ts'
 
 /*
@@ -9,11 +10,12 @@ import { type FileResult, runTestFile } from './support/test-file.ts'
  *
  *   npx tsx test/run.ts [--only SUBSTRING] [--jobs N] [--timeout SECONDS] [--root FOLDER]
  *
- * Files in test/flow and deno-compat start many processes themselves: one of them runs at a time, beside
+ * Files in test/flow and deno-compat start many processes themselves: two of them run at a time, beside
  * the others, whatever --jobs says.
  */
 
-const SERIAL = ['test/flow/', 'deno-compat/']
+const CROWDED = ['test/flow/', 'deno-compat/']
+const MOST_CROWDED = 2
 /** These take longest: they come first, so that at the end no job is left without work. */
 const SLOW = ['test/projector/', 'test/up/', 'test/worker/', 'test/run.test.ts']
 const SLOW_TIMEOUT_S = 600
@@ -26,12 +28,12 @@ const { values: options } = parseArgs({
     only: { type: 'string', default: '' },
     jobs: { type: 'string', default: '1' },
     timeout: { type: 'string' },
-    root: { type: 'string', default: join(import.meta.dirname, '..') },
+    root: { type: 'string', default: root },
   },
 })
 
 const isIn = (folders: string[]) => (file: string) => folders.some((folder) => file.startsWith(folder))
-const isSerial = isIn(SERIAL)
+const isCrowded = isIn(CROWDED)
 const isSlow = isIn(SLOW)
 
 function testFiles(root: string): string[] {
@@ -63,7 +65,7 @@ const results: FileResult[] = []
 async function work(...queues: string[][]): Promise<void> {
   const next = () => queues.find((queue) => queue.length > 0)?.shift()
   for (let file = next(); file !== undefined && !abort.signal.aborted; file = next()) {
-    const timeoutS = Number(options.timeout ?? (isSerial(file) ? SLOW_TIMEOUT_S : TIMEOUT_S))
+    const timeoutS = Number(options.timeout ?? (isCrowded(file) ? SLOW_TIMEOUT_S : TIMEOUT_S))
     const result = await runTestFile(file, { root: options.root, timeoutMs: timeoutS * 1000, signal: abort.signal })
     results.push(result)
     print(result)
@@ -87,13 +89,13 @@ function folderInMemory(): string | undefined {
 }
 
 const files = testFiles(options.root)
-const serial = files.filter(isSerial)
-const others = files.filter((file) => !isSerial(file))
+const crowded = files.filter(isCrowded)
+const others = files.filter((file) => !isCrowded(file))
 const queue = [...others.filter(isSlow), ...others.filter((file) => !isSlow(file))]
 const jobs = Math.max(1, Number(options.jobs) || 1)
 const memory = process.env.TMPDIR ? undefined : folderInMemory()
 if (memory) process.env.TMPDIR = memory
-await Promise.all(Array.from({ length: jobs }, (_, job) => (job === 0 ? work(serial, queue) : work(queue))))
+await Promise.all(Array.from({ length: jobs }, (_, job) => (job < MOST_CROWDED ? work(crowded, queue) : work(queue))))
 if (memory) rmSync(memory, { recursive: true, force: true, maxRetries: 10 })
 
 const passed = results.reduce((sum, result) => sum + result.passed, 0)

@@ -1,24 +1,21 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createServer } from 'node:net'
-import { dirname, join } from 'node:path'
 import process from 'node:process'
-import { fileURLToPath } from 'node:url'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { withBroker } from '../support/broker.ts'
 import { withPostgres } from '../support/database.ts'
+import { ourProgram } from '../support/project.ts'
 import { withTempDir } from '../support/temp.ts'
 import { until } from '../support/until.ts'
 import { json, params } from './with-api.ts'
-
-const entry = join(dirname(fileURLToPath(import.meta.url)), '../../services/api/main.ts')
 
 type Process = { output(): string; ended(): boolean; end(): Promise<number | null>; exit: Promise<number | null> }
 
 /** Starts `services/api/main.ts` with nothing in its environment but what is given. */
 async function withMain(env: Record<string, string>, use: (main: Process) => Promise<void>): Promise<void> {
-  const child = spawn(process.execPath, ['--import', 'tsx', entry], {
+  const child = spawn(...ourProgram('services/api/main'), {
     env: { PATH: process.env.PATH, LOG_FORMAT: 'json', PORT: '0', ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   })

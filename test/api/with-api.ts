@@ -1,6 +1,5 @@
 import { readFile } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
-import { fileURLToPath } from 'node:url'
+import { join } from 'node:path'
 import type { Hono } from 'hono'
 import { pino } from 'pino'
 import type { NewEvent, RecordedEvent } from '../../events/events.ts'
@@ -19,6 +18,7 @@ import { fileStore } from '../../services/storage/file-store.ts'
 import type { ImageStore } from '../../services/storage/image-store.ts'
 import { type BrokerOptions, type Broker as BrokerServer, withBroker } from '../support/broker.ts'
 import { type Database, withPostgres } from '../support/database.ts'
+import { root } from '../support/project.ts'
 import { brokerConfigOf } from '../support/read-model.ts'
 import { withTempDir } from '../support/temp.ts'
 
@@ -167,6 +167,4 @@ export const fail = (parts: Pick<Parts, 'log'>, fractal: string, generation = 1)
   })
 
 /** Any file of some kilobytes that is a PNG. */
-export const smallPng = new Uint8Array(
-  await readFile(join(dirname(fileURLToPath(import.meta.url)), '../../node_modules/swagger-ui-dist/favicon-32x32.png')),
-)
+export const smallPng = new Uint8Array(await readFile(join(root, 'node_modules/swagger-ui-dist/favicon-32x32.png')))

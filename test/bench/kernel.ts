@@ -9,13 +9,14 @@ import { renderPng } from '../../services/kernel/render.ts'
 import { createRenderPool, type RenderPool } from '../../services/worker/render-pool.ts'
 import { collect } from '../support/collect.ts'
 import { type DrawOptions, drawRows } from '../support/draw-rows.ts'
+import { root } from '../support/project.ts'
 import { withTempDir } from '../support/temp.ts'
 import { percentile, type Row, type Suite } from './row.ts'
 
 const ROUNDS = 30
 
 const { rgb_sha256, first_row_rgb_sha256, original_seconds, ...golden }: FractalParams & Record<string, unknown> =
-  JSON.parse(readFileSync(new URL('../golden/julia.json', import.meta.url), 'utf8')).find(
+  JSON.parse(readFileSync(join(root, 'test/golden/julia.json'), 'utf8')).find(
     ({ width, height }: FractalParams) => width === 1000 && height === 1000,
   )
 

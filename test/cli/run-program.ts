@@ -1,14 +1,12 @@
 import { type ChildProcess, spawn } from 'node:child_process'
-import { join } from 'node:path'
 import process from 'node:process'
 import { Writable } from 'node:stream'
 import { runProgram } from '../../services/cli/program.ts'
+import { ourProgram, root } from '../support/project.ts'
 
 export type Ended = { code: number | null; stdout: string; stderr: string }
 export type Running = { child: ChildProcess; ended: Promise<Ended>; stdout(): string; stderr(): string }
 export type RunOptions = { endpoint?: string; cwd?: string; env?: Record<string, string>; stdout?: number }
-
-const root = join(import.meta.dirname, '..', '..')
 
 /** Without the lines that tell how far something is, of which there are more the longer it takes. */
 export const withoutProgress = (stderr: string): string => stderr.replace(/^[a-z]+: \d+ %, .*\n/gm, '')
@@ -21,15 +19,12 @@ export function startProgram(
   const inherited = Object.entries(process.env).filter(
     ([name]) => !/^(FAAFO_(ENDPOINT|API)|NATS_|DATABASE_)/.test(name),
   )
-  const child = spawn(
-    process.execPath,
-    ['--import', import.meta.resolve('tsx'), join(root, 'services/cli/main.ts'), ...args],
-    {
-      cwd,
-      env: { ...Object.fromEntries(inherited), ...(endpoint && { FAAFO_ENDPOINT_URL: endpoint }), ...env },
-      stdio: ['ignore', stdout ?? 'pipe', 'pipe'],
-    },
-  )
+  const [command, first] = ourProgram('services/cli/main')
+  const child = spawn(command, [...first, ...args], {
+    cwd,
+    env: { ...Object.fromEntries(inherited), ...(endpoint && { FAAFO_ENDPOINT_URL: endpoint }), ...env },
+    stdio: ['ignore', stdout ?? 'pipe', 'pipe'],
+  })
   const text = { stdout: '', stderr: '' }
   for (const name of ['stdout', 'stderr'] as const) {
     child[name]?.setEncoding('utf8').on('data', (chunk: string) => {

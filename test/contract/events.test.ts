@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { DiagnosticSeverity, Parser } from '@asyncapi/parser'
 import { Ajv, type Options } from 'ajv'
 import { Ajv2020 } from 'ajv/dist/2020.js'
@@ -20,6 +21,7 @@ import { dataSchemas, type EventType, schemaVersions } from '../../events/events
 import { asyncApiDocument } from '../../services/api/asyncapi.ts'
 import { signed } from '../../services/subscribers/sign.ts'
 import { json, withApi } from '../api/with-api.ts'
+import { root } from '../support/project.ts'
 import { firstEvents } from '../support/server-sent.ts'
 import { shapeFile } from '../support/shapes.ts'
 
@@ -29,7 +31,7 @@ import { shapeFile } from '../support/shapes.ts'
  */
 
 type Message = { subject: string; headers: Record<string, string>; body: string }
-const goldens: Message[] = JSON.parse(readFileSync(new URL('../golden/messages/fractal.json', import.meta.url), 'utf8'))
+const goldens: Message[] = JSON.parse(readFileSync(join(root, 'test/golden/messages/fractal.json'), 'utf8'))
 const typeOf = ({ headers }: Message) => headers['ce-type'] as EventType
 const labelOf = ({ headers }: Message) => `${headers['ce-type']} ${headers['ce-schemaversion']} ${headers['ce-id']}`
 const eventOf = ({ headers, body }: Message): Given =>

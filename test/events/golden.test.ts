@@ -1,7 +1,9 @@
 import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { z } from 'zod'
+import { root } from '../support/project.ts'
 import { isExtension, shapeFile, shapeOf } from '../support/shapes.ts'
 import { vocabularies } from '../support/vocabularies.ts'
 
@@ -13,8 +15,8 @@ import { vocabularies } from '../support/vocabularies.ts'
 type Event = { type: string; data: object; recordedtime?: string }
 type Golden = { subject: string; headers: Record<string, string>; body: string; event: Event }
 
-const read = (path: string) => JSON.parse(readFileSync(new URL(`../../${path}`, import.meta.url), 'utf8'))
-const stored = new Set(readdirSync(new URL('../../events/shapes', import.meta.url)))
+const read = (path: string) => JSON.parse(readFileSync(join(root, path), 'utf8'))
+const stored = new Set(readdirSync(join(root, 'events/shapes')))
 const position = { seq: 7, storedAt: Date.parse('2026-11-23T10:00:09.000Z') }
 const upTo = (n: number) => Array.from({ length: n }, (_, i) => i + 1)
 

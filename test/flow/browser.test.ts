@@ -9,10 +9,10 @@ import type { FractalParams } from '../../events/fractal.ts'
 import { renderPng } from '../../services/kernel/render.ts'
 import { withPage } from '../support/chromium.ts'
 import { collect } from '../support/collect.ts'
-import { root } from '../support/system.ts'
+import { root } from '../support/project.ts'
 
 type Vector = FractalParams & { rgb_sha256: string }
-const vectors: Vector[] = JSON.parse(readFileSync(new URL('../golden/julia.json', import.meta.url), 'utf8'))
+const vectors: Vector[] = JSON.parse(readFileSync(join(root, 'test/golden/julia.json'), 'utf8'))
 
 /** Runs the body of an async function in a browser and resolves to what it returns; `/dist` is the build, and `files` are at hand by path. */
 async function inBrowser(body: string, files: Record<string, Uint8Array> = {}): Promise<unknown> {

@@ -4,7 +4,8 @@ import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { decodePng } from '../../services/kernel/decode.ts'
-import { root, withSystem } from '../support/system.ts'
+import { root } from '../support/project.ts'
+import { withSystem } from '../support/system.ts'
 import { until } from '../support/until.ts'
 
 type Vector = { rgb_sha256: string; first_row_rgb_sha256: string; original_seconds: number; width: number }

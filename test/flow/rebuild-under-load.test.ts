@@ -7,8 +7,9 @@ import { withBroker } from '../support/broker.ts'
 import { compareWithLog } from '../support/compare-with-log.ts'
 import { withPostgres } from '../support/database.ts'
 import { generateLog } from '../support/generated-log.ts'
+import { launcher } from '../support/project.ts'
 import { withReadModel } from '../support/read-model.ts'
-import { launcher, withSystem } from '../support/system.ts'
+import { withSystem } from '../support/system.ts'
 import { until } from '../support/until.ts'
 
 /*

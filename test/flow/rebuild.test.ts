@@ -10,9 +10,9 @@ import { withBroker } from '../support/broker.ts'
 import { compareWithLog } from '../support/compare-with-log.ts'
 import { withPostgres } from '../support/database.ts'
 import { generateLog } from '../support/generated-log.ts'
+import { launcher } from '../support/project.ts'
 import { withReadModel } from '../support/read-model.ts'
 import { seededRandom } from '../support/seeded-random.ts'
-import { launcher } from '../support/system.ts'
 
 const EVENTS = 30_000
 const KILLS = Number(process.env.REBUILD_KILLS ?? 4)

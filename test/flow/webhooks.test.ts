@@ -7,9 +7,10 @@ import { allEvents } from '../support/all-events.ts'
 import { startChild } from '../support/child.ts'
 import { generateLog } from '../support/generated-log.ts'
 import { type Received, type Reply, withReceiver } from '../support/hook-receiver.ts'
+import { launcher } from '../support/project.ts'
 import { withReadModel } from '../support/read-model.ts'
 import { seededRandom } from '../support/seeded-random.ts'
-import { launcher, type System, withSystem } from '../support/system.ts'
+import { type System, withSystem } from '../support/system.ts'
 import { until } from '../support/until.ts'
 
 /*

@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import fc from 'fast-check'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -7,8 +8,9 @@ import { type Drawing, openDrawing } from '../../services/kernel/drawing.ts'
 import { estimateIterations } from '../../services/kernel/estimate.ts'
 import { plainDrawing } from '../../services/kernel/julia.ts'
 import { simdDrawing } from '../../services/kernel/simd-drawing.ts'
+import { root } from '../support/project.ts'
 
-const golden: FractalParams[] = JSON.parse(readFileSync(new URL('../golden/julia.json', import.meta.url), 'utf8'))
+const golden: FractalParams[] = JSON.parse(readFileSync(join(root, 'test/golden/julia.json'), 'utf8'))
 
 /** Iterations of the whole picture, counted. */
 function iterationsOf(params: FractalParams, open: (params: FractalParams) => Drawing = openDrawing): number {

@@ -1,6 +1,7 @@
 import { Buffer } from 'node:buffer'
 import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import fc from 'fast-check'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -12,9 +13,10 @@ import { renderPng } from '../../services/kernel/render.ts'
 import { simdDrawing } from '../../services/kernel/simd-drawing.ts'
 import { collect } from '../support/collect.ts'
 import { drawRows, rgbOf } from '../support/draw-rows.ts'
+import { root } from '../support/project.ts'
 
 type Vector = FractalParams & { rgb_sha256: string; first_row_rgb_sha256: string }
-const vectors: Vector[] = JSON.parse(readFileSync(new URL('../golden/julia.json', import.meta.url), 'utf8'))
+const vectors: Vector[] = JSON.parse(readFileSync(join(root, 'test/golden/julia.json'), 'utf8'))
 
 const sha256 = (bytes: Uint8Array) => createHash('sha256').update(bytes).digest('hex')
 

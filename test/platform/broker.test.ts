@@ -13,6 +13,7 @@ import { reconfigure, withBroker } from '../support/broker.ts'
 import { startChild } from '../support/child.ts'
 import { withCluster } from '../support/cluster.ts'
 import { createOperator } from '../support/credentials.ts'
+import { ourFlags, ourUrl } from '../support/project.ts'
 import { brokerConfigOf } from '../support/read-model.ts'
 import { withTempDir } from '../support/temp.ts'
 import { until } from '../support/until.ts'
@@ -198,12 +199,12 @@ test('a broker that is not there yet is waited for, until nobody waits any more'
 
 test('a connection that closed for good ends the process, with a line that says so', () =>
   withBroker(async ({ url }) => {
-    const module = (name: string) => JSON.stringify(new URL(`../../${name}`, import.meta.url).href)
+    const module = (path: string) => JSON.stringify(ourUrl(path))
     const child = await startChild(process.execPath, [
-      ...['--import', import.meta.resolve('tsx'), '--input-type=module', '--eval'],
-      `import { openBroker } from ${module('services/platform/broker.ts')}
-       import { createLogger } from ${module('services/platform/logger.ts')}
-       import { brokerConfigOf } from ${module('test/support/read-model.ts')}
+      ...[...ourFlags, '--input-type=module', '--eval'],
+      `import { openBroker } from ${module('services/platform/broker')}
+       import { createLogger } from ${module('services/platform/logger')}
+       import { brokerConfigOf } from ${module('test/support/read-model')}
        setInterval(() => {}, 1000)
        const broker = openBroker(brokerConfigOf('${url}'), 'test', createLogger('test', { logFormat: 'json' }))
        await (await broker.ready).close()`,

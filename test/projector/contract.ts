@@ -1,6 +1,4 @@
-import { dirname, join } from 'node:path'
 import process from 'node:process'
-import { fileURLToPath } from 'node:url'
 import { sql } from 'drizzle-orm'
 import { v4 } from 'uuid'
 import { test } from 'uvu'
@@ -8,17 +6,16 @@ import * as assert from 'uvu/assert'
 import { cursorOf } from '../../events/cursor.ts'
 import type { NewEvent } from '../../events/events.ts'
 import { fractal } from '../../services/platform/schema.ts'
-import { type Child, startChild } from '../support/child.ts'
+import { type Child, startOurs } from '../support/child.ts'
 import { generateLog } from '../support/generated-log.ts'
 import { completed } from '../support/legal-history.ts'
+import { root } from '../support/project.ts'
 import { until } from '../support/until.ts'
 import { type Projection, requested, type WithDatabase, withProjection } from './with-projection.ts'
 
-const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))))
-
 /** `faafo projector` as a process of its own, logging all. */
 const startProcess = ({ server, database }: Projection): Promise<Child> =>
-  startChild(process.execPath, ['--import', 'tsx', join(root, 'services/projector/main.ts'), '--supervised'], {
+  startOurs('services/projector/main', ['--supervised'], {
     cwd: root,
     env: { ...process.env, NATS_URL: server.url, DATABASE_URL: database.url, LOG_LEVEL: 'debug', LOG_FORMAT: 'json' },
   })

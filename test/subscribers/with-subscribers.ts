@@ -1,4 +1,3 @@
-import { join } from 'node:path'
 import process from 'node:process'
 import { v4 } from 'uuid'
 import type { WebhookCommand, WebhookSettings } from '../../events/webhook.ts'
@@ -15,7 +14,7 @@ import { usualSchedule } from '../../services/subscribers/schedule.ts'
 import { createSender } from '../../services/subscribers/send.ts'
 import { runSubscribers, type SubscribersParts } from '../../services/subscribers/subscribers.ts'
 import { type Broker as BrokerServer, withBroker } from '../support/broker.ts'
-import { type Child, startChild } from '../support/child.ts'
+import { type Child, startOurs } from '../support/child.ts'
 import { withPostgres } from '../support/database.ts'
 import { generateLog } from '../support/generated-log.ts'
 import { type Receiver, withReceiver } from '../support/hook-receiver.ts'
@@ -92,8 +91,7 @@ async function runHooks(
         return here
       },
       async startProcess() {
-        const main = join(import.meta.dirname, '../../services/subscribers/main.ts')
-        const child = await startChild(process.execPath, ['--import', 'tsx', main], {
+        const child = await startOurs('services/subscribers/main', [], {
           env: {
             ...process.env,
             ...{ NATS_URL: server.url, DATABASE_URL: databaseUrl, WEBHOOK_TARGETS: '127.0.0.1', LOG_LEVEL: 'info' },

@@ -2,6 +2,7 @@ import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process'
 import { Socket } from 'node:net'
 import process from 'node:process'
 import { sendSignal } from '../../services/up/supervisor.ts'
+import { ourProgram } from './project.ts'
 
 /** A server that a test starts, kills and starts again. */
 export type Child = {
@@ -60,4 +61,10 @@ export async function startChild(command: string, args: readonly string[], optio
       await gone
     },
   }
+}
+
+/** The same for a file of ours, given by its path from the root and without an extension. */
+export function startOurs(path: string, args: readonly string[], options: SpawnOptions = {}): Promise<Child> {
+  const [command, first] = ourProgram(path)
+  return startChild(command, [...first, ...args], options)
 }

@@ -3,9 +3,8 @@ import { randomUUID } from 'node:crypto'
 import { chownSync, cpSync, existsSync, readdirSync } from 'node:fs'
 import { chmod, mkdir, readFile, rename, rm } from 'node:fs/promises'
 import { connect } from 'node:net'
-import { dirname, join } from 'node:path'
+import { join } from 'node:path'
 import process from 'node:process'
-import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import postgres from 'postgres'
 import { freePort } from '../../services/platform/ports.ts'
@@ -13,11 +12,11 @@ import { openDatabase } from '../../services/up/embedded-database.ts'
 import { cacheDir } from './cache-dir.ts'
 import { type Child, startChild } from './child.ts'
 import { type PostgresPrograms, postgresPrograms } from './postgres-program.ts'
+import { ourFile, ourFlags, root } from './project.ts'
 import { tempDir, withTempDir } from './temp.ts'
 import { until } from './until.ts'
 
 const run = promisify(execFile)
-const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))))
 
 export type Database = {
   /** `postgres://…` of a database that holds nothing yet */
@@ -136,10 +135,10 @@ export async function startPglite(dir: string): Promise<Database> {
   const folder = join(dir, 'database')
   if (!existsSync(folder)) await copyEmptyPglite(folder)
   const port = await freePort()
-  const entry = join(root, 'services', 'up', 'database-main.ts')
   // Its lives are short here: a third of their processor time would go to optimizing the engine's code.
-  const flags = 'Deno' in globalThis ? ['run', '-A'] : ['--liftoff-only', '--import', 'tsx']
-  const args = [...flags, entry, '--supervised', '--data-dir', dir, '--port', String(port)]
+  const flags = 'Deno' in globalThis ? ourFlags : ['--liftoff-only', ...ourFlags]
+  const options = ['--supervised', '--data-dir', dir, '--port', String(port)]
+  const args = [...flags, ourFile('services/up/database-main'), ...options]
   return restartable(port, () => startChild(process.execPath, args, { cwd: root }))
 }
 

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
 import process from 'node:process'
-import { launcher } from './system.ts'
+import { launcher } from './project.ts'
 
 type CliResult = { code: number | null; stdout: string; stderr: string }
 

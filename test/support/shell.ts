@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import * as assert from 'uvu/assert'
 import { sendSignal } from '../../services/up/supervisor.ts'
-import { root } from './system.ts'
+import { root } from './project.ts'
 import { until } from './until.ts'
 
 const ALONE = '# in a terminal of its own\n'

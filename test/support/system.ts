@@ -1,17 +1,13 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { readFile } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
+import { join } from 'node:path'
 import process from 'node:process'
-import { fileURLToPath } from 'node:url'
 import { sendSignal } from '../../services/up/supervisor.ts'
 import { brokerProgram } from './broker.ts'
 import { copyEmptyPglite } from './database.ts'
+import { launcher, root } from './project.ts'
 import { withTempDir } from './temp.ts'
 import { until } from './until.ts'
-
-/** The package's root folder. */
-export const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))))
-export const launcher = join(root, 'services', 'cli', 'faafo.js')
 
 export type System = {
   apiUrl: string

@@ -3,6 +3,7 @@ import process from 'node:process'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { type ProcessFamily, spawnFamily } from './process-family.ts'
+import { ourFile, ourFlags, root as ourRoot } from './project.ts'
 
 /** What came of one test file. It is sound when `problems` is empty, and then `failed` is 0. */
 export type FileResult = {
@@ -30,7 +31,7 @@ export async function runTestFile(
   options: { root: string; timeoutMs: number; signal: AbortSignal },
 ): Promise<FileResult> {
   const startedAt = performance.now()
-  const family = spawnFamily(process.execPath, commandOf(file), { cwd: options.root })
+  const family = spawnFamily(process.execPath, commandOf(file, options.root), { cwd: options.root })
   const { child } = family
   let output = ''
   child.stdout?.setEncoding('utf8').on('data', (text: string) => (output += text))
@@ -66,8 +67,9 @@ export async function runTestFile(
   }
 }
 
-function commandOf(file: string): string[] {
-  if (!file.startsWith('deno-compat/')) return ['--import', import.meta.resolve('tsx'), file]
+function commandOf(file: string, root: string): string[] {
+  if (root !== ourRoot) return ['--import', import.meta.resolve('tsx'), file] // another project's are not compiled
+  if (!file.startsWith('deno-compat/')) return [...ourFlags, ourFile(file.replace(/\.ts$/, ''))]
   const deno = fileURLToPath(import.meta.resolve('deno/bin.cjs'))
   return [deno, 'run', '--allow-all', '--quiet', '--config', 'deno-compat/deno.json', file]
 }

@@ -2,19 +2,17 @@ import { mkdir, readdir, writeFile } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
 import process from 'node:process'
-import { fileURLToPath } from 'node:url'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { isFaafoError } from '../../events/errors.ts'
 import { holdDataDir, readRuntime, removeRuntime, writeRuntime } from '../../services/up/data-dir.ts'
 import { startOf } from '../../services/up/process-identity.ts'
-import { type Child, startChild } from '../support/child.ts'
+import { type Child, startOurs } from '../support/child.ts'
 import { withTempDir } from '../support/temp.ts'
 import { until } from '../support/until.ts'
 
-const holder = fileURLToPath(new URL('../support/data-dir-holder.ts', import.meta.url))
 /** Starts a process that waits for a line on its standard input and then tries to hold `dir`. */
-const startHolder = (dir: string): Promise<Child> => startChild(process.execPath, ['--import', 'tsx', holder, dir])
+const startHolder = (dir: string): Promise<Child> => startOurs('test/support/data-dir-holder', [dir])
 const says = (child: Child, word: string) =>
   until(() => child.output().includes(word), { what: () => `${word}, said by:\n${child.output()}` })
 

@@ -1,6 +1,7 @@
 import { Buffer } from 'node:buffer'
 import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { v4 } from 'uuid'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -8,11 +9,12 @@ import type { FractalParams } from '../../events/fractal.ts'
 import { pixelChecksumOf } from '../../services/kernel/decode.ts'
 import type { RenderProgress } from '../../services/platform/presence.ts'
 import { listen } from '../../services/platform/presence.ts'
+import { root } from '../support/project.ts'
 import { until } from '../support/until.ts'
 import { type Outcome, picture, slowPicture, type WorkerOptions, type Workplace, withWorkplace } from './workplace.ts'
 
 const golden: (FractalParams & { rgb_sha256: string })[] = JSON.parse(
-  readFileSync(new URL('../golden/julia.json', import.meta.url), 'utf8'),
+  readFileSync(join(root, 'test/golden/julia.json'), 'utf8'),
 )
 
 function completed(outcome: Outcome) {

@@ -1,6 +1,5 @@
 import { join } from 'node:path'
 import process from 'node:process'
-import { fileURLToPath } from 'node:url'
 import { v4 } from 'uuid'
 import type { AttemptEvent } from '../../events/attempts.ts'
 import type { EventData, NewEvent, RecordedEvent } from '../../events/events.ts'
@@ -17,7 +16,7 @@ import { createRenderPool } from '../../services/worker/render-pool.ts'
 import type { Renderer } from '../../services/worker/rendering.ts'
 import { runWorker, type WorkerParts } from '../../services/worker/worker.ts'
 import { type Broker, startBroker } from '../support/broker.ts'
-import { type Child, startChild } from '../support/child.ts'
+import { type Child, startOurs } from '../support/child.ts'
 import { withTempDir } from '../support/temp.ts'
 import { until } from '../support/until.ts'
 
@@ -129,8 +128,7 @@ async function openWorkplace(dir: string, ends: (() => Promise<unknown>)[]): Pro
     },
 
     async startWorker(env = {}) {
-      const main = fileURLToPath(new URL('../../services/worker/main.ts', import.meta.url))
-      const child = await startChild(process.execPath, ['--import', import.meta.resolve('tsx'), main, '--supervised'], {
+      const child = await startOurs('services/worker/main', ['--supervised'], {
         env: {
           ...process.env,
           NATS_URL: broker.url,

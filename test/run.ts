@@ -62,8 +62,8 @@ const abort = new AbortController()
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => abort.abort())
 
 const results: FileResult[] = []
-async function work(...queues: string[][]): Promise<void> {
-  const next = () => queues.find((queue) => queue.length > 0)?.shift()
+async function work(take: 'shift' | 'pop', ...queues: string[][]): Promise<void> {
+  const next = () => queues.find((queue) => queue.length > 0)?.[take]()
   for (let file = next(); file !== undefined && !abort.signal.aborted; file = next()) {
     const timeoutS = Number(options.timeout ?? (isCrowded(file) ? SLOW_TIMEOUT_S : TIMEOUT_S))
     const result = await runTestFile(file, { root: options.root, timeoutMs: timeoutS * 1000, signal: abort.signal })
@@ -95,7 +95,12 @@ const queue = [...others.filter(isSlow), ...others.filter((file) => !isSlow(file
 const jobs = Math.max(1, Number(options.jobs) || 1)
 const memory = process.env.TMPDIR ? undefined : folderInMemory()
 if (memory) process.env.TMPDIR = memory
-await Promise.all(Array.from({ length: jobs }, (_, job) => (job < MOST_CROWDED ? work(crowded, queue) : work(queue))))
+const lane = (job: number) => {
+  if (job < MOST_CROWDED) return work('shift', crowded, queue)
+  // One begins at the other end, where many files mostly wait.
+  return work(job === jobs - 1 ? 'pop' : 'shift', queue)
+}
+await Promise.all(Array.from({ length: jobs }, (_, job) => lane(job)))
 if (memory) rmSync(memory, { recursive: true, force: true, maxRetries: 10 })
 
 const passed = results.reduce((sum, result) => sum + result.passed, 0)

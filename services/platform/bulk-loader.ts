@@ -5,6 +5,7 @@ import { getTableConfig, type PgTable } from 'drizzle-orm/pg-core'
 import { Client, type ClientConfig, DatabaseError } from 'pg'
 import { from } from 'pg-copy-streams'
 import { FaafoError, messageOf } from '../../events/errors.ts'
+import { SIGNATURE, TRAILER } from './copy-rows.ts'
 import { type Db, rootCause } from './database.ts'
 import type { Logger } from './logger.ts'
 import { checkpoint } from './schema.ts'
@@ -17,8 +18,8 @@ import { checkpoint } from './schema.ts'
 /** A COPY that makes no headway for so long is given up. */
 const MOST_SILENCE_MS = 60_000
 
-/** `text`: lines in COPY's text format, each with those fields of the table. */
-export type Load = { into: PgTable; fields: readonly string[]; text: string }
+/** `rows`: what `rowEncoder` made for that table. */
+export type Load = { into: PgTable; rows: Uint8Array }
 
 export type BulkLoader = {
   /**
@@ -37,18 +38,18 @@ export async function openBulkLoader(db: Db, logger: Logger): Promise<BulkLoader
   client.on('error', () => {}) // a lost connection: the next statement says so
   const statements = drizzle({ client })
 
-  async function copy({ into, fields, text }: Load): Promise<void> {
-    const columns = getTableColumns(into)
-    const names = fields.map((field) => `"${columns[field]?.name}"`).join(', ')
-    const stream = client.query(from(`copy ${nameOf(into)} (${names}) from stdin`))
+  async function copy({ into, rows }: Load): Promise<void> {
+    const names = Object.values(getTableColumns(into)).map(({ name }) => `"${name}"`)
+    const stream = client.query(from(`copy ${nameOf(into)} (${names.join(', ')}) from stdin (format binary)`))
     stream.on('error', () => {}) // also after it was given up
-    stream.end(text)
+    for (const part of [SIGNATURE, rows]) stream.write(part)
+    stream.end(TRAILER)
     await finished(stream, { signal: AbortSignal.timeout(MOST_SILENCE_MS) })
   }
 
   const loader: BulkLoader = {
     async load(fence, loads) {
-      const full = loads.filter(({ text }) => text !== '')
+      const full = loads.filter(({ rows }) => rows.length > 0)
       const locks = full.map(({ into }) => `; lock table ${nameOf(into)} in row exclusive mode`)
       try {
         await client.query(`begin${locks.join('')}`)
@@ -67,7 +68,7 @@ export async function openBulkLoader(db: Db, logger: Logger): Promise<BulkLoader
   }
   try {
     await client.connect()
-    await copy({ into: checkpoint, fields: ['seq'], text: '' })
+    await copy({ into: checkpoint, rows: new Uint8Array() })
     return loader
   } catch (error) {
     logger.debug({ reason: messageOf(error) }, 'no COPY here, rows are added by statements')

@@ -1,12 +1,11 @@
-import { and, getTableColumns, sql } from 'drizzle-orm'
-import type { FractalParams } from '../../events/fractal.ts'
+import { and, sql } from 'drizzle-orm'
 import { type Fractal, isFractal, type Task } from '../../events/task.ts'
 import type { BulkLoader } from '../platform/bulk-loader.ts'
-import { copyText } from '../platform/copy-text.ts'
+import { rowEncoder } from '../platform/copy-rows.ts'
 import type { Db } from '../platform/database.ts'
-import { fractalOf, rowOf, type Version } from '../platform/fractal-row.ts'
+import { fractalOf, rowOf } from '../platform/fractal-row.ts'
 import { type LogPosition, positionAfter } from '../platform/log-reader.ts'
-import { checkpoint, type FractalRow, fractal, type HeldRow, heldEvent } from '../platform/schema.ts'
+import { checkpoint } from '../platform/schema.ts'
 import { type Copy, fenceLost, fenceOf, isAmong, uuidsOfRows } from './apply-batch.ts'
 import { onCopy } from './copies.ts'
 import type { Prepare } from './fold-log.ts'
@@ -31,6 +30,11 @@ export function bulkFold(
   /** The last one that an event was about is the last. */
   const states = new Map<string, Task>()
   let writing: Promise<unknown> = Promise.resolve()
+  const encode = {
+    current: rowEncoder(model.table),
+    versions: rowEncoder(model.versions),
+    held: rowEncoder(model.held),
+  }
 
   function keep(uuid: string, task: Task): void {
     states.delete(uuid)
@@ -50,9 +54,9 @@ export function bulkFold(
 
   async function load(from: LogPosition, to: LogPosition, { current, versions, held }: Rows): Promise<LogPosition> {
     const loads = [
-      { into: model.table, fields: FIELDS, text: current },
-      { into: model.versions, fields: FIELDS, text: versions },
-      { into: model.held, fields: HELD_FIELDS, text: held },
+      { into: model.table, rows: current },
+      { into: model.versions, rows: versions },
+      { into: model.held, rows: held },
     ]
     const moved = await onCopy('load rows', () => loader.load(fenceOf(copy, from, to), loads))
     if (!moved) throw fenceLost(from)
@@ -70,9 +74,9 @@ export function bulkFold(
       const changes = project(states, applied, observe)
       for (const [uuid, task] of changes.states) keep(uuid, task)
       const rows = {
-        current: letGoOf(kept).map(lineOf).join(''),
-        versions: changes.versions.map(({ state }) => lineOf(state)).join(''),
-        held: held.map(lineOfHeld).join(''),
+        current: encode.current(letGoOf(kept).map(rowOf)),
+        versions: encode.versions(changes.versions.map(({ state }) => rowOf(state))),
+        held: encode.held(held),
       }
       return (from) => {
         const last = events.at(-1)
@@ -82,7 +86,8 @@ export function bulkFold(
       }
     },
     async finish(position) {
-      await load(position, position, { current: letGoOf(0).map(lineOf).join(''), versions: '', held: '' })
+      const none = new Uint8Array()
+      await load(position, position, { current: encode.current(letGoOf(0).map(rowOf)), versions: none, held: none })
     },
   }
 }
@@ -99,31 +104,5 @@ async function takeOut(db: Db, { model, epoch }: Copy, uuids: string[]): Promise
   return rows.map(fractalOf)
 }
 
-/** Lines of COPY's text. */
-type Rows = { current: string; versions: string; held: string }
-
-const FIXED = [
-  ...(['uuid', 'width', 'height', 'iterations', 'xa', 'xb', 'ya', 'yb', 'cx', 'cy'] as const),
-  ...(['chosen', 'requestHash', 'requestedAt', 'firstSeq', 'firstId'] as const),
-] satisfies (keyof FractalRow)[]
-const CHANGING = (Object.keys(getTableColumns(fractal)) as (keyof FractalRow)[]).filter(
-  (field) => !FIXED.some((fixed) => fixed === field),
-)
-const FIELDS = [...FIXED, ...CHANGING]
-const HELD_FIELDS = Object.keys(getTableColumns(heldEvent)) as (keyof HeldRow)[]
-
-/** The text of FIXED, which is the same for all states that have the same `params` (the object), and costs most: it has decimals. */
-const fixedTexts = new WeakMap<FractalParams, string>()
-
-function lineOf(task: Version): string {
-  const row = rowOf(task)
-  let fixed = fixedTexts.get(task.params)
-  if (fixed === undefined) {
-    fixed = textOf(row, FIXED)
-    fixedTexts.set(task.params, fixed)
-  }
-  return `${fixed}\t${textOf(row, CHANGING)}\n`
-}
-
-const textOf = (row: FractalRow, fields: readonly (keyof FractalRow)[]) => copyText(fields.map((field) => row[field]))
-const lineOfHeld = (row: HeldRow): string => `${copyText(HELD_FIELDS.map((field) => row[field]))}\n`
+/** As COPY takes them. */
+type Rows = { current: Uint8Array; versions: Uint8Array; held: Uint8Array }

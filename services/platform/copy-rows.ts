@@ -1,0 +1,142 @@
+import { Buffer } from 'node:buffer'
+import { getTableColumns } from 'drizzle-orm'
+import type { PgTable } from 'drizzle-orm/pg-core'
+
+/*
+ * Rows in the binary format of COPY, which costs both sides about half of what text does.
+ * Source: the PostgreSQL manual, COPY, "Binary Format"; and of each type its function `…_recv`.
+ */
+
+/** In front of the rows: that it is this format, no flags, and nothing else before the first row. */
+export const SIGNATURE = Buffer.from('PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0', 'latin1')
+/** After them. */
+export const TRAILER = Buffer.from([0xff, 0xff])
+
+/** Where the next byte goes. */
+type Output = { bytes: Buffer; at: number }
+
+/** One value, its length in bytes before it. Throws a `Refused` for one that the column cannot hold. */
+type Writer = (out: Output, value: unknown) => void
+
+/** What PostgreSQL would say of such a value (class 22, data exception), had it been sent. */
+class Refused extends RangeError {
+  readonly code = '22000'
+}
+
+/**
+ * Makes rows of a table, with all of its columns in their order, what COPY takes between SIGNATURE and TRAILER. That throws
+ * an error of SQLSTATE class 22 for a value that the table cannot hold.
+ */
+export function rowEncoder<T extends PgTable>(table: T): (rows: readonly T['$inferSelect'][]) => Buffer {
+  const columns = Object.entries(getTableColumns(table)).map(([field, column]) => ({
+    field,
+    write: writerOf(column.getSQLType()),
+  }))
+  const out: Output = { bytes: Buffer.allocUnsafe(1 << 16), at: 0 }
+  return (rows) => {
+    out.at = 0
+    for (const row of rows as readonly Record<string, unknown>[]) {
+      reserve(out, 2)
+      out.at = out.bytes.writeInt16BE(columns.length, out.at)
+      for (const { field, write } of columns) {
+        const value = row[field]
+        if (value === null || value === undefined) writeLength(out, -1)
+        else write(out, value)
+      }
+    }
+    return Buffer.from(out.bytes.subarray(0, out.at))
+  }
+}
+
+function writerOf(type: string): Writer {
+  if (type.startsWith('timestamp')) return writeTimestamp
+  const writer = writers[type]
+  if (!writer) throw new Error(`cannot write values of the type ${type}`)
+  return writer
+}
+
+const writers: Readonly<Record<string, Writer>> = {
+  text: writeText,
+  uuid: writeUuid,
+  integer: writeInteger,
+  bigint: writeBigint,
+  'double precision': writeDouble,
+}
+
+/** Room for so many bytes and a length. */
+function reserve(out: Output, size: number): void {
+  const wanted = out.at + size + 4
+  if (wanted <= out.bytes.length) return
+  const larger = Buffer.allocUnsafe(Math.max(wanted, 2 * out.bytes.length))
+  out.bytes.copy(larger, 0, 0, out.at)
+  out.bytes = larger
+}
+
+function writeLength(out: Output, length: number): void {
+  reserve(out, Math.max(length, 0))
+  out.at = out.bytes.writeInt32BE(length, out.at)
+}
+
+function writeText(out: Output, value: unknown): void {
+  const text = String(value)
+  reserve(out, 3 * text.length)
+  const length = out.bytes.write(text, out.at + 4)
+  out.bytes.writeInt32BE(length, out.at)
+  out.at += 4 + length
+}
+
+function writeInteger(out: Output, value: unknown): void {
+  if (typeof value !== 'number' || (value | 0) !== value) throw new Refused(`${value} is no integer of 32 bits`)
+  writeLength(out, 4)
+  out.at = out.bytes.writeInt32BE(value, out.at)
+}
+
+function writeBigint(out: Output, value: unknown): void {
+  if (typeof value !== 'number' || !Number.isSafeInteger(value)) throw new Refused(`${value} is no safe integer`)
+  writeLength(out, 8)
+  writeWide(out, value)
+}
+
+/** A whole number, of 64 bits in two's complement. */
+function writeWide(out: Output, value: number): void {
+  out.at = out.bytes.writeInt32BE(Math.floor(value / 2 ** 32), out.at)
+  out.at = out.bytes.writeUInt32BE(value >>> 0, out.at)
+}
+
+function writeDouble(out: Output, value: unknown): void {
+  if (typeof value !== 'number') throw new Refused(`${value} is no number`)
+  writeLength(out, 8)
+  out.at = out.bytes.writeDoubleBE(value, out.at)
+}
+
+/** Midnight of 2000-01-01, UTC, in Unix milliseconds: PostgreSQL counts microseconds from there. */
+const EPOCH_MS = 946_684_800_000
+
+function writeTimestamp(out: Output, value: unknown): void {
+  const ms = value instanceof Date ? value.getTime() - EPOCH_MS : Number.NaN
+  if (Number.isNaN(ms)) throw new Refused(`${value} is no time`)
+  writeLength(out, 8)
+  // Some centuries away it is more than a number can hold exactly.
+  if (Number.isSafeInteger(ms * 1_000)) writeWide(out, ms * 1_000)
+  else out.at = out.bytes.writeBigInt64BE(BigInt(ms) * 1_000n, out.at)
+}
+
+const DASH = 0x2d
+/** Of each character code: the hexadecimal digit that it is, or -1. */
+const DIGITS = Int8Array.from({ length: 128 }, (_, code) =>
+  '0123456789abcdef'.indexOf(String.fromCharCode(code).toLowerCase()),
+)
+const digit = (text: string, at: number) => DIGITS[text.charCodeAt(at)] ?? -1
+
+function writeUuid(out: Output, value: unknown): void {
+  const text = String(value)
+  writeLength(out, 16)
+  let isUuid = text.length === 36
+  for (let i = 0; i < 36; i += 2) {
+    if (i === 8 || i === 13 || i === 18 || i === 23) isUuid &&= text.charCodeAt(i++) === DASH
+    const byte = (digit(text, i) << 4) | digit(text, i + 1)
+    isUuid &&= byte >= 0
+    out.bytes[out.at++] = byte
+  }
+  if (!isUuid) throw new Refused(`'${text}' is no uuid`)
+}

@@ -1,0 +1,90 @@
+import { randomUUID } from 'node:crypto'
+import { sql } from 'drizzle-orm'
+import { bigint, doublePrecision, integer, pgTable, text, timestamp, uuid } from 'drizzle-orm/pg-core'
+import fc from 'fast-check'
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { openBulkLoader } from '../../services/platform/bulk-loader.ts'
+import { rowEncoder } from '../../services/platform/copy-rows.ts'
+import { openDatabase } from '../../services/platform/database.ts'
+import { createLogger } from '../../services/platform/logger.ts'
+import { migrateDatabase } from '../../services/platform/migrate.ts'
+import { withPostgres } from '../support/database.ts'
+
+const logger = createLogger('test', { logLevel: 'silent' })
+
+const things = pgTable('things', {
+  id: uuid('id').primaryKey(),
+  words: text('words'),
+  count: integer('count'),
+  place: bigint('place', { mode: 'number' }),
+  share: doublePrecision('share'),
+  moment: timestamp('moment', { withTimezone: true, precision: 3, mode: 'date' }),
+})
+type Thing = typeof things.$inferSelect
+
+const thing: fc.Arbitrary<Thing> = fc.record(
+  {
+    id: fc.uuid(),
+    words: fc.option(fc.string({ unit: 'grapheme', maxLength: 300 }).filter((words) => !words.includes('\0'))),
+    count: fc.option(fc.integer()),
+    place: fc.option(fc.maxSafeInteger()),
+    share: fc.option(fc.double({ noNaN: true })),
+    moment: fc.option(fc.date({ min: new Date('0100-01-01'), max: new Date('9999-12-31'), noInvalidDate: true })),
+  },
+  { noNullPrototype: true },
+)
+
+test('whatever rows hold is in the table once they were copied', () =>
+  withPostgres(async ({ url }) => {
+    const { db, close } = openDatabase(url, { max: 2, name: 'test' })
+    await migrateDatabase(db)
+    const loader = await openBulkLoader(db, logger)
+    if (!loader) throw new Error('PostgreSQL takes COPY')
+    try {
+      await db.execute(sql`create table things
+        (id uuid primary key, words text, count integer, place bigint, share double precision, moment timestamptz(3))`)
+      const encode = rowEncoder(things)
+      const several = fc.uniqueArray(thing, { minLength: 1, maxLength: 40, selector: ({ id }) => id })
+      await fc.assert(
+        fc.asyncProperty(several, async (rows) => {
+          await db.delete(things)
+          assert.ok(await loader.load(sql`select 1`, [{ into: things, rows: encode(rows) }]))
+          const byId = (a: Thing, b: Thing) => (a.id < b.id ? -1 : 1)
+          assert.equal((await db.select().from(things)).sort(byId), [...rows].sort(byId))
+        }),
+        { numRuns: 50 },
+      )
+    } finally {
+      await loader.close()
+      await close()
+    }
+  }))
+
+test('what a column cannot hold is refused, as the database would have', () => {
+  const encode = rowEncoder(things)
+  const whole: Thing = { id: randomUUID(), words: '', count: 0, place: 0, share: 0, moment: new Date(0) }
+  assert.ok(encode([whole]).length > 0)
+  for (const [broken, message] of [
+    [{ id: 'abc' }, /'abc' is no uuid/],
+    [{ id: whole.id.replaceAll('-', ' ') }, /is no uuid/],
+    [{ id: `g${whole.id.slice(1)}` }, /is no uuid/],
+    [{ id: `\u0410${whole.id.slice(1)}` }, /is no uuid/],
+    [{ count: 2 ** 31 }, /2147483648 is no integer of 32 bits/],
+    [{ count: 0.5 }, /0.5 is no integer/],
+    [{ place: 2 ** 53 }, /9007199254740992 is no safe integer/],
+    [{ moment: new Date(Number.NaN) }, /Invalid Date is no time/],
+  ] as const) {
+    let error: unknown
+    try {
+      encode([{ ...whole, ...broken }])
+    } catch (thrown) {
+      error = thrown
+    }
+    assert.ok(error instanceof RangeError && 'code' in error, JSON.stringify(broken))
+    assert.match(error.message, message)
+    assert.match(String(error.code), /^22/)
+  }
+})
+
+test.run()

@@ -17,6 +17,8 @@ const BEGIN_LOCK = 4_202_116_714
 
 /** How long readers may keep a table from changing places, and later ones wait behind: less than a read may take. */
 const LOCK_MS = 300
+/** The same where it is a vacuum that keeps it: one that runs by itself gives way to who has waited for a second (deadlock_timeout). */
+const VACUUM_LOCK_MS = 1_500
 
 /** SQLSTATEs of our own, of a class that PostgreSQL leaves to others. */
 const BEHIND = 'FA001'
@@ -145,7 +147,9 @@ async function changePlaces(
     : `live.seq > ${seq}`
   try {
     await run(db, 'put another read model in place', [
-      `perform set_config('lock_timeout', '${LOCK_MS}', true)`,
+      `perform set_config('lock_timeout', case when exists (
+         select from pg_locks where granted and mode = 'ShareUpdateExclusiveLock' and relation in (${locked(model)})
+       ) then '${VACUUM_LOCK_MS}' else '${LOCK_MS}' end, true)`,
       ...eachTable((table) => `lock table ${LIVE}.${table} in access exclusive mode`),
       ...eachTable((table) => `lock table ${model.schema}.${table} in access exclusive mode`),
       `select * into live from projection_checkpoint where projection = '${liveModel.projection}' for update`,
@@ -171,6 +175,9 @@ async function changePlaces(
     throw error
   }
 }
+
+const locked = (model: ReadModel) =>
+  [LIVE, model.schema].flatMap((schema) => eachTable((table) => `'${schema}.${table}'::regclass`)).join(', ')
 
 const columnsOf = ({ schema }: ReadModel) =>
   `select array_agg(row(relname, attname, atttypid, atttypmod, attnotnull)::text order by relname, attname)

@@ -219,6 +219,37 @@ test('a table that a migration changed meanwhile is not replaced by one that lac
     assert.is(back.length, 1)
   }))
 
+test('a vacuum gives way where it is waited for long enough', () =>
+  withTable(async (p) => {
+    await generateLog(p.server.url, 300)
+    await rebuildNow(p)
+    const warnings: string[] = []
+    const logger = Object.assign(Object.create(p.parts.logger), {
+      warn: (_: object, text: string) => warnings.push(text),
+    })
+    // As one that runs by itself does: it lets go once somebody has waited for a while.
+    const vacuum = postgres(p.database.url, { max: 1, onnotice: () => {} })
+    try {
+      await vacuum`begin`
+      await vacuum`lock table fractal in share update exclusive mode`
+      const rebuilding = rebuild({ ...p.parts, logger }, { signal })
+      await until(
+        async () => {
+          const [waiting] = await vacuum`select from pg_locks
+            where not granted and relation = 'fractal'::regclass and waitstart < clock_timestamp() - interval '500 ms'`
+          return waiting !== undefined
+        },
+        { what: 'it has been waited for' },
+      )
+      await vacuum`commit`
+      await rebuilding
+      assert.equal(warnings, [])
+      assert.is((await p.checkpoint()).epoch, 2)
+    } finally {
+      await vacuum.end({ timeout: 0 })
+    }
+  }))
+
 test('a long reader keeps nobody waiting: the new table takes over when it is gone', () =>
   withTable(async (p) => {
     const { db } = p.parts

@@ -110,6 +110,9 @@ const overNats = (type: EventType): Message => ({
 /** What a message in the stream is called in the document; over HTTP it has the name of its type. */
 export const inStream = (type: EventType) => `${type}Message`
 
+/** What may be posted to a webhook. */
+export const postable = [...eventTypes, 'Unreadable', 'Ping']
+
 /** What a message that is posted to a webhook is called in the document. */
 export const inPost = (name: string) => `${name}Post`
 
@@ -127,7 +130,7 @@ const posted = (name: string, message: Message): Message => ({
 
 export function messages(): Record<string, Message> {
   const over = asked()
-  const posts = [...eventTypes, 'Unreadable', 'Ping'].map((name) => [inPost(name), posted(name, over[name] as Message)])
+  const posts = postable.map((name) => [inPost(name), posted(name, over[name] as Message)])
   return { ...over, ...Object.fromEntries(posts) }
 }
 

@@ -3,7 +3,7 @@ import { eventTypes, namesIn } from '../../events/subjects.ts'
 import { VERSION } from '../platform/identity.ts'
 import type { AsyncApiDocument, Channel, Operation } from '../web/asyncapi-document.ts'
 import type { JsonSchema } from '../web/json-schema.ts'
-import { binaryHeaders, inPost, inStream, messages, schemaOf, webhookHeaders } from './asyncapi-messages.ts'
+import { binaryHeaders, inPost, inStream, messages, postable, schemaOf, webhookHeaders } from './asyncapi-messages.ts'
 import { eventsQuerySchema, historyQuerySchema } from './event-schemas.ts'
 
 /*
@@ -94,7 +94,7 @@ function overNats(): Record<string, Offer> {
 const posted = (): Record<string, Offer> => ({
   webhook: {
     ...{ server: 'webhook', address: null },
-    messages: Object.fromEntries([...eventTypes, 'Unreadable', 'Ping'].map((name) => [name, inPost(name)])),
+    messages: Object.fromEntries(postable.map((name) => [name, inPost(name)])),
     summary: 'every event that matches, posted to the URL of a webhook',
     description:
       'Signed as Standard Webhooks says, at least once, in order for each fractal, and again for more than a day until it is answered with 2xx. Webhooks are created at `/v1/webhooks`.',

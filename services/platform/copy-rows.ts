@@ -3,7 +3,7 @@ import { getTableColumns } from 'drizzle-orm'
 import type { PgTable } from 'drizzle-orm/pg-core'
 
 /*
- * Rows in the binary format of COPY, which costs both sides about half of what text does.
+ * Rows in the binary format of COPY, which costs both sides less than text.
  * Source: the PostgreSQL manual, COPY, "Binary Format"; and of each type its function `…_recv`.
  */
 

@@ -30,6 +30,8 @@ export type AttemptOutcome = (typeof attemptOutcomes)[number]
 
 /** So many are kept of each webhook, about. */
 export const ATTEMPTS_KEPT = 200
+/** So long is any of them kept: those of webhooks that were deleted go as well. */
+export const ATTEMPTS_KEPT_DAYS = 30
 
 /** The newest first. Throws `database-unavailable`. */
 export async function recentAttempts(db: Db, webhook: string, limit: number): Promise<Attempt[]> {

@@ -1,10 +1,10 @@
-import { sql } from 'drizzle-orm'
+import { lt, sql } from 'drizzle-orm'
 import { messageOf } from '../../events/errors.ts'
 import { type Db, querying } from '../platform/database.ts'
 import type { Logger } from '../platform/logger.ts'
 import { webhookAttempt } from '../platform/schema.ts'
 import { pause } from '../platform/shutdown.ts'
-import { ATTEMPTS_KEPT, type Attempt } from '../platform/webhook-attempts.ts'
+import { ATTEMPTS_KEPT, ATTEMPTS_KEPT_DAYS, type Attempt } from '../platform/webhook-attempts.ts'
 
 /*
  * Attempts as they can be looked at: in the database, the newest of each webhook. Nothing depends on it: where the
@@ -23,13 +23,18 @@ const MOST_AT_ONCE = 500
 const MOST_KEPT = 5_000
 /** A webhook's oldest are deleted once so many came. */
 const TRIM_EVERY = 50
+/** How often those of all webhooks are looked for that are too old. */
+const SWEEP_MS = 3_600_000
 
 export function createAttemptLog(db: Db, logger: Logger, stop: AbortSignal): AttemptLog {
   const queue: Attempt[] = []
+  /** Of each webhook: how many came since its oldest were deleted. */
   const came = new Map<string, number>()
   let left = 0
+  let sweptAt = Number.NEGATIVE_INFINITY
 
   async function write(): Promise<void> {
+    if (queue.length === 0) return
     while (queue.length > 0) {
       const some = queue.splice(0, MOST_AT_ONCE)
       const rows = some.map((attempt) => ({ ...attempt, at: new Date(attempt.at) }))
@@ -44,8 +49,11 @@ export function createAttemptLog(db: Db, logger: Logger, stop: AbortSignal): Att
     for (const [webhook, count] of came) {
       if (count < TRIM_EVERY) continue
       await trim(db, webhook)
-      came.set(webhook, 0)
+      came.delete(webhook)
     }
+    if (Date.now() < sweptAt + SWEEP_MS) return
+    await sweep(db)
+    sweptAt = Date.now()
   }
 
   async function run(): Promise<void> {
@@ -79,4 +87,9 @@ const trim = (db: Db, webhook: string) =>
       sql`${webhookAttempt.webhook} = ${webhook} and ${webhookAttempt.id} <= (
         select id from webhook_attempt where webhook = ${webhook} order by id desc offset ${ATTEMPTS_KEPT} limit 1)`,
     ),
+  )
+
+const sweep = (db: Db) =>
+  querying('delete old attempts', () =>
+    db.delete(webhookAttempt).where(lt(webhookAttempt.at, new Date(Date.now() - ATTEMPTS_KEPT_DAYS * 86_400_000))),
   )

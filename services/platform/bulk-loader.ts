@@ -1,8 +1,7 @@
 import { finished } from 'node:stream/promises'
 import { getTableColumns, type SQL } from 'drizzle-orm'
-import { drizzle } from 'drizzle-orm/node-postgres'
-import { getTableConfig, type PgTable } from 'drizzle-orm/pg-core'
-import { Client, type ClientConfig, DatabaseError } from 'pg'
+import { getTableConfig, PgDialect, type PgTable } from 'drizzle-orm/pg-core'
+import { Client, type ClientConfig, DatabaseError, type QueryResult } from 'pg'
 import { from } from 'pg-copy-streams'
 import { FaafoError, messageOf } from '../../events/errors.ts'
 import { SIGNATURE, TRAILER } from './copy-rows.ts'
@@ -18,15 +17,25 @@ import { checkpoint } from './schema.ts'
 /** A COPY that makes no headway for so long is given up. */
 const MOST_SILENCE_MS = 60_000
 
-/** `rows`: what `rowEncoder` made for that table. */
-export type Load = { into: PgTable; rows: Uint8Array }
+/** `rows`: what `rowEncoder` made for that table, in as many parts as it came. */
+export type Load = { into: PgTable; rows: readonly Uint8Array[] }
+
+export type Loading = {
+  /** Those that are written, in the order in which they are locked. */
+  tables: readonly PgTable[]
+  /** Gives a row where it is to be done. */
+  fence: SQL
+  loads: readonly Load[]
+  /** What is made of the rows once they are there. */
+  then?: SQL | undefined
+}
 
 export type BulkLoader = {
   /**
-   * Locks the tables, runs `fence` and loads the rows, in one transaction; false where the fence gave no row: nothing
-   * was loaded then. Throws what the database says, or `database-unavailable`, and is of no use afterwards.
+   * Locks the tables, runs `fence`, loads the rows and runs `then`, in one transaction; false where the fence gave no row: nothing
+   * was done then. Throws what the database says, or `database-unavailable`, and is of no use afterwards.
    */
-  load(fence: SQL, loads: readonly Load[]): Promise<boolean>
+  load(loading: Loading): Promise<boolean>
   close(): Promise<void>
 }
 
@@ -36,28 +45,38 @@ export async function openBulkLoader(db: Db, logger: Logger): Promise<BulkLoader
   if (!config) return null
   const client = new Client(config)
   client.on('error', () => {}) // a lost connection: the next statement says so
-  const statements = drizzle({ client })
+
+  /**
+   * Runs statements and resolves to what the last one gave. All in one message: an answer that is waited for comes late
+   * where this program is busy.
+   */
+  async function run(statements: readonly string[]): Promise<QueryResult> {
+    const results = [(await client.query(statements.join(';\n'))) as QueryResult | QueryResult[]].flat()
+    return results.at(-1) as QueryResult
+  }
 
   async function copy({ into, rows }: Load): Promise<void> {
     const names = Object.values(getTableColumns(into)).map(({ name }) => `"${name}"`)
     const stream = client.query(from(`copy ${nameOf(into)} (${names.join(', ')}) from stdin (format binary)`))
     stream.on('error', () => {}) // also after it was given up
-    for (const part of [SIGNATURE, rows]) stream.write(part)
+    for (const part of [SIGNATURE, ...rows]) stream.write(part)
     stream.end(TRAILER)
     await finished(stream, { signal: AbortSignal.timeout(MOST_SILENCE_MS) })
   }
 
   const loader: BulkLoader = {
-    async load(fence, loads) {
-      const full = loads.filter(({ rows }) => rows.length > 0)
-      const locks = full.map(({ into }) => `; lock table ${nameOf(into)} in row exclusive mode`)
+    async load({ tables, fence, loads, then }) {
+      const locks = tables.map((table) => `lock table ${nameOf(table)} in row exclusive mode`)
       try {
-        await client.query(`begin${locks.join('')}`)
-        const { rowCount } = await statements.execute(fence)
-        const holds = rowCount === 1
-        if (holds) for (const load of full) await copy(load)
-        await client.query(holds ? 'commit' : 'rollback')
-        return holds
+        // A commit that is lost takes all later ones with it, that of the one that puts the rows to use among them.
+        const fenced = await run(['begin', 'set local synchronous_commit = off', ...locks, textOf(fence)])
+        if (fenced.rowCount !== 1) {
+          await run(['rollback'])
+          return false
+        }
+        for (const load of loads) if (load.rows.length > 0) await copy(load)
+        await run(then ? [textOf(then), 'commit'] : ['commit'])
+        return true
       } catch (error) {
         const cause = rootCause(error)
         if (cause instanceof DatabaseError) throw error
@@ -68,7 +87,7 @@ export async function openBulkLoader(db: Db, logger: Logger): Promise<BulkLoader
   }
   try {
     await client.connect()
-    await copy({ into: checkpoint, rows: new Uint8Array() })
+    await copy({ into: checkpoint, rows: [] })
     return loader
   } catch (error) {
     logger.debug({ reason: messageOf(error) }, 'no COPY here, rows are added by statements')
@@ -76,6 +95,9 @@ export async function openBulkLoader(db: Db, logger: Logger): Promise<BulkLoader
     return null
   }
 }
+
+const dialect = new PgDialect()
+const textOf = (statement: SQL): string => dialect.sqlToQuery(statement.inlineParams()).sql
 
 function nameOf(table: PgTable): string {
   const { schema = 'public', name } = getTableConfig(table)

@@ -180,6 +180,14 @@ const holding = ({ held }: ReadModel, rows: readonly HeldRow[]): SQL =>
 export const isAmong = ({ table }: ReadModel, uuids: string[]): SQL =>
   sql`${table.uuid} = any(${sql.param(uuids)}::uuid[])`
 
+/** Adds the rows of fractals, which are their last versions: those are there, the rows are not. */
+export const putInTable = ({ table, versions }: ReadModel, current: readonly Fractal[]): SQL => sql`
+    insert into ${table} (${names}) select ${names} from ${versions} where (first_seq, last_seq) in (
+      select * from unnest(${arrayOf(current.map(({ first }) => first.seq))}::bigint[], ${arrayOf(current.map(({ last }) => last.seq))}::bigint[])
+    )`
+
+const arrayOf = (numbers: readonly number[]) => `{${numbers.join()}}`
+
 /** The columns of a table, as lists in SQL. */
 function listsOf(table: PgTable) {
   const columns = Object.entries(getTableColumns(table))

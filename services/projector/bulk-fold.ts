@@ -1,19 +1,22 @@
+import { setImmediate } from 'node:timers/promises'
 import { and, sql } from 'drizzle-orm'
 import { type Fractal, isFractal, type Task } from '../../events/task.ts'
-import type { BulkLoader } from '../platform/bulk-loader.ts'
+import type { BulkLoader, Load } from '../platform/bulk-loader.ts'
 import { rowEncoder } from '../platform/copy-rows.ts'
 import type { Db } from '../platform/database.ts'
 import { fractalOf, rowOf } from '../platform/fractal-row.ts'
 import { type LogPosition, positionAfter } from '../platform/log-reader.ts'
 import { checkpoint } from '../platform/schema.ts'
-import { type Copy, fenceLost, fenceOf, isAmong, uuidsOfRows } from './apply-batch.ts'
+import { type Copy, fenceLost, fenceOf, isAmong, putInTable, uuidsOfRows } from './apply-batch.ts'
 import { onCopy } from './copies.ts'
 import type { Prepare } from './fold-log.ts'
 import { noExceptions, sift } from './held-events.ts'
-import { project } from './project.ts'
+import { type Changes, project } from './project.ts'
 
 /** Fractals that are kept in memory: those that the last events were about. */
 const KEPT = 10_000
+/** Rows that are encoded in one turn of the event loop. */
+const ENCODED_AT_ONCE = 50
 
 /**
  * Folds the log into a copy that nobody reads yet, by COPY. Rows are added and never changed: that of a fractal is written
@@ -30,11 +33,8 @@ export function bulkFold(
   /** The last one that an event was about is the last. */
   const states = new Map<string, Task>()
   let writing: Promise<unknown> = Promise.resolve()
-  const encode = {
-    current: rowEncoder(model.table),
-    versions: rowEncoder(model.versions),
-    held: rowEncoder(model.held),
-  }
+  const tables = [model.table, model.versions, model.held]
+  const encode = { versions: rowEncoder(model.versions), held: rowEncoder(model.held) }
 
   function keep(uuid: string, task: Task): void {
     states.delete(uuid)
@@ -52,13 +52,19 @@ export function bulkFold(
     return gone
   }
 
-  async function load(from: LogPosition, to: LogPosition, { current, versions, held }: Rows): Promise<LogPosition> {
-    const loads = [
-      { into: model.table, rows: current },
-      { into: model.versions, rows: versions },
-      { into: model.held, rows: held },
-    ]
-    const moved = await onCopy('load rows', () => loader.load(fenceOf(copy, from, to), loads))
+  async function encoded(versions: Changes['versions']): Promise<Uint8Array[]> {
+    const parts: Uint8Array[] = []
+    for (let i = 0; i < versions.length; i += ENCODED_AT_ONCE) {
+      parts.push(encode.versions(versions.slice(i, i + ENCODED_AT_ONCE).map(({ state }) => rowOf(state))))
+      await setImmediate() // the rows before these are on their way, a piece with each turn of the event loop
+    }
+    return parts
+  }
+
+  async function load(from: LogPosition, to: LogPosition, current: Fractal[], loads: Load[]): Promise<LogPosition> {
+    const fence = fenceOf(copy, from, to)
+    const then = current.length > 0 ? putInTable(model, current) : undefined
+    const moved = await onCopy('load rows', () => loader.load({ tables, fence, loads, then }))
     if (!moved) throw fenceLost(from)
     return to
   }
@@ -73,21 +79,18 @@ export function bulkFold(
       }
       const changes = project(states, applied, observe)
       for (const [uuid, task] of changes.states) keep(uuid, task)
-      const rows = {
-        current: encode.current(letGoOf(kept).map(rowOf)),
-        versions: encode.versions(changes.versions.map(({ state }) => rowOf(state))),
-        held: encode.held(held),
-      }
+      const current = letGoOf(kept)
+      const loads: Load[] = [{ into: model.versions, rows: await encoded(changes.versions) }]
+      if (held.length > 0) loads.push({ into: model.held, rows: [encode.held(held)] })
       return (from) => {
         const last = events.at(-1)
-        const written = load(from, last ? positionAfter(from, last) : from, rows)
+        const written = load(from, last ? positionAfter(from, last) : from, current, loads)
         writing = written.catch(() => {})
         return written
       }
     },
     async finish(position) {
-      const none = new Uint8Array()
-      await load(position, position, { current: encode.current(letGoOf(0).map(rowOf)), versions: none, held: none })
+      await load(position, position, letGoOf(0), [])
     },
   }
 }
@@ -103,6 +106,3 @@ async function takeOut(db: Db, { model, epoch }: Copy, uuids: string[]): Promise
   )
   return rows.map(fractalOf)
 }
-
-/** As COPY takes them. */
-type Rows = { current: Uint8Array; versions: Uint8Array; held: Uint8Array }

@@ -49,7 +49,13 @@ test('whatever rows hold is in the table once they were copied', () =>
       await fc.assert(
         fc.asyncProperty(several, async (rows) => {
           await db.delete(things)
-          assert.ok(await loader.load(sql`select 1`, [{ into: things, rows: encode(rows) }]))
+          assert.ok(
+            await loader.load({
+              tables: [things],
+              fence: sql`select 1`,
+              loads: [{ into: things, rows: [encode(rows)] }],
+            }),
+          )
           const byId = (a: Thing, b: Thing) => (a.id < b.id ? -1 : 1)
           assert.equal((await db.select().from(things)).sort(byId), [...rows].sort(byId))
         }),

@@ -1,15 +1,13 @@
-import { setMaxListeners } from 'node:events'
 import { FaafoError, isFaafoError, messageOf } from '../../events/errors.ts'
 import type { Names } from '../../events/subjects.ts'
 import type { LogMessages } from '../platform/log-messages.ts'
 import type { Line } from './export-folder.ts'
 import { messageOf as storedMessageOf } from './export-format.ts'
 import { type Conflict, conflictOf, eventIdOf, fractalOf } from './import-plan.ts'
+import { interrupted, patiently } from './patience.ts'
 
 /** Appends that are on their way at the same time. */
 const AT_ONCE = 256
-/** How long a broker may be away before the import ends; the next one goes on where it stopped. */
-const PATIENCE_MS = 60_000
 const TRY_MS = 10_000
 
 /**
@@ -30,8 +28,6 @@ export function createLineAppender(
   { log, names }: { log: LogMessages; names: Names },
   { importId, conflicts, signal }: { importId: string; conflicts: Map<string, Conflict>; signal: AbortSignal },
 ): LineAppender {
-  const stop = AbortSignal.any([signal])
-  setMaxListeners(0, stop) // every append listens
   const underway = new Map<string, Promise<void>>()
   let failure: unknown
   let appended = 0
@@ -43,21 +39,15 @@ export function createLineAppender(
     const id = eventIdOf(line)
     const subject = names.inNamespace(line.slot)
     const entry = { subject, id, message: { headers, body }, what: `line ${line.number}`, details: {} }
-    const deadline = Date.now() + PATIENCE_MS
-    for (;;) {
-      try {
-        const done = await log.append(entry, { withinMs: TRY_MS, signal: stop })
-        if ('seq' in done || done.holder.id === id) appended++
-        else conflicts.set(fractalOf(line), conflictOf(line, done.holder.id))
-        return
-      } catch (error) {
-        if (signal.aborted) throw interrupted()
-        if (isFaafoError(error, 'log-unavailable') && Date.now() < deadline) continue
-        if (!isFaafoError(error)) throw error
-        const reason = error.code === 'log-unavailable' ? 'the broker does not answer' : messageOf(error)
-        const message = `cannot import line ${line.number}: ${reason}; import again to go on there`
-        throw new FaafoError(error.code, message, { cause: error })
-      }
+    try {
+      const done = await patiently(signal, () => log.append(entry, { withinMs: TRY_MS, signal }))
+      if ('seq' in done || done.holder.id === id) appended++
+      else conflicts.set(fractalOf(line), conflictOf(line, done.holder.id))
+    } catch (error) {
+      if (!isFaafoError(error) || error.code === 'aborted') throw error
+      const reason = error.code === 'log-unavailable' ? 'the broker does not answer' : messageOf(error)
+      const message = `cannot import line ${line.number}: ${reason}; import again to go on there`
+      throw new FaafoError(error.code, message, { cause: error })
     }
   }
 
@@ -85,5 +75,3 @@ export function createLineAppender(
     appended: () => appended,
   }
 }
-
-const interrupted = () => new FaafoError('aborted', 'cannot go on importing: it was interrupted')

@@ -3,6 +3,7 @@ import type { Names } from '../../events/subjects.ts'
 import type { LogMessages } from '../platform/log-messages.ts'
 import { type Line, readLines } from './export-folder.ts'
 import type { Manifest } from './export-format.ts'
+import { patiently } from './patience.ts'
 
 /** A slot that another event has here: its fractal stays as it is here. */
 export type Conflict = {
@@ -43,22 +44,22 @@ export const conflictOf = (line: Line, inLog: string): Conflict => ({
 
 /**
  * Reads a whole export and looks which of its events the log has, and whether other events stand in their way. Remembers
- * a bit for each line, and the fractals that are without an outcome. Throws `export-unusable`, `log-unavailable`.
+ * a bit for each line, and the fractals that are without an outcome. Throws `export-unusable`, `log-unavailable`, `aborted`.
  */
 export async function planImport(
   { log, names }: { log: LogMessages; names: Names },
   dir: string,
   manifest: Manifest,
-  { onLines }: { onLines: (lines: readonly Line[]) => void },
+  { signal, onLines }: { signal: AbortSignal; onLines: (lines: readonly Line[]) => void },
 ): Promise<ImportPlan> {
   const there = new Uint8Array(Math.ceil((manifest.events + 1) / 8))
   const conflicts = new Map<string, Conflict>()
   const open = new Map<string, string>()
-  const isEmpty = await isNothingIn(log)
+  const isEmpty = await patiently(signal, () => isNothingIn(log))
   let count = 0
 
   async function look(line: Line): Promise<void> {
-    const holder = await log.read(names.inNamespace(line.slot))
+    const holder = await patiently(signal, () => log.read(names.inNamespace(line.slot)))
     if (!holder) return
     if (holder.id === eventIdOf(line)) {
       there[line.number >> 3] = (there[line.number >> 3] ?? 0) | (1 << (line.number & 7))

@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events'
 import { hostname } from 'node:os'
 import type { AggregateEvent, NewAggregateEvent } from '../../events/aggregate.ts'
 import { FaafoError } from '../../events/errors.ts'
@@ -13,6 +14,7 @@ import type { Manifest } from './export-format.ts'
 import { copyImage, forEachImage } from './export-images.ts'
 import { createLineAppender } from './import-append.ts'
 import { type Conflict, fractalOf, planImport } from './import-plan.ts'
+import { interrupted, patiently } from './patience.ts'
 
 export type ImportOptions = {
   dir: string
@@ -48,22 +50,24 @@ export type Imported = {
  */
 export async function importLog(
   broker: Broker,
-  { dir, images, dryRun, signal, onProgress = () => {} }: ImportOptions,
+  { dir, images, dryRun, signal: asked, onProgress = () => {} }: ImportOptions,
 ): Promise<Imported> {
+  const signal = AbortSignal.any([asked])
+  setMaxListeners(0, signal) // every append listens
   const { names } = broker
   const parts = { log: openMessages(broker), names }
   const manifest = await requireComplete(dir)
   const id = importIdOf(manifest.log)
   const exported = fileStore(imagesFolder(dir))
   const count: Imported['images'] = manifest.images ? { copied: 0, missing: 0, damaged: [] } : null
-  const record = recordOf(broker, id, manifest)
+  const record = recordOf(broker, id, manifest, signal)
 
   const total = manifest.events
   const said = (step: ImportProgress['step'], lines: readonly Line[]) => {
-    if (signal.aborted) throw new FaafoError('aborted', 'cannot go on importing: it was interrupted')
+    if (signal.aborted) throw interrupted()
     onProgress({ step, done: lines.at(-1)?.number ?? 0, total })
   }
-  const plan = await planImport(parts, dir, manifest, { onLines: (lines) => said('verifying', lines) })
+  const plan = await planImport(parts, dir, manifest, { signal, onLines: (lines) => said('verifying', lines) })
   const { conflicts, there: duplicates, unfinished } = plan
   const isNew = (line: Line) => !plan.isThere(line.number) && !conflicts.has(fractalOf(line))
 
@@ -116,19 +120,20 @@ async function requireComplete(dir: string): Promise<Manifest> {
 }
 
 /** What is told of the import in the log of what is not a fractal. */
-function recordOf(broker: Broker, id: string, { log, first, last, events }: Manifest) {
+function recordOf(broker: Broker, id: string, { log, first, last, events }: Manifest, signal: AbortSignal) {
   const imports = aggregatesOf(broker, importKind)
   type Event = Pick<AggregateEvent<typeof importKind>, 'type' | 'data'>
 
   /** Until somebody has recorded it, which another import of the same export may do at the same time. */
   async function ensure(event: Event): Promise<void> {
     for (;;) {
-      const newest = await imports.newest(id)
+      const newest = await patiently(signal, () => imports.newest(id))
       if ((newest?.type ?? 'ImportFinished') === event.type) return
       const next = { ...event, aggregate: id, version: (newest?.version ?? 0) + 1 } as NewAggregateEvent<
         typeof importKind
       >
-      await imports.append(identify(next, `/import/${hostname()}`), { withinMs: 10_000 })
+      const identified = identify(next, `/import/${hostname()}`)
+      await patiently(signal, () => imports.append(identified, { withinMs: 10_000, signal }))
     }
   }
   return {

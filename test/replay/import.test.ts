@@ -19,6 +19,7 @@ import { generateLog } from '../support/generated-log.ts'
 import { completed } from '../support/legal-history.ts'
 import { appendLegalHistories } from '../support/legal-log.ts'
 import { seededRandom } from '../support/seeded-random.ts'
+import { until } from '../support/until.ts'
 import { keptOf, type Place, withTwoPlaces } from './with-export.ts'
 
 const never = new AbortController().signal
@@ -40,6 +41,13 @@ async function folds(place: Place): Promise<unknown[]> {
 
 const withoutSequences = (task: Task) =>
   isFractal(task) ? { ...task, first: task.first.id, last: task.last.id } : task
+
+/** A broker that is too busy to answer has it asked again. */
+const isAt = ({ log }: Place, seq: number): Promise<boolean> =>
+  log.head().then(
+    ({ lastSeq }) => lastSeq >= seq,
+    () => false,
+  )
 
 const kept = async (place: Place) => (await place.messages()).map(keptOf)
 
@@ -105,7 +113,7 @@ test('an import interrupted at any moment goes on when it is done again', () =>
       void importing.then(() => {
         over = true
       })
-      while (!over && (await target.log.head()).lastSeq < at) await new Promise(setImmediate)
+      await until(async () => over || (await isAt(target, at)), { what: `${at} events are there`, everyMs: 0 })
       stop.abort()
       const ended = await importing
       if (ended instanceof Error) assert.ok(isFaafoError(ended, 'aborted'), String(ended))
@@ -120,7 +128,8 @@ test('imports of one export at the same time, and a broker that is killed meanwh
     await generateLog(source.server.url, 6_000)
     await source.exportTo(dir)
     const importing = Promise.all([target.importFrom(dir), target.importFrom(dir)])
-    while ((await target.log.head()).lastSeq < 1_000) await new Promise(setImmediate)
+    importing.catch(() => {}) // thrown once it is awaited
+    await until(() => isAt(target, 1_000), { what: '1,000 events are there', everyMs: 0 })
     await target.server.kill()
     await target.server.restart()
     for (const { events, appended, duplicates, conflicts } of await importing) {
@@ -135,6 +144,20 @@ test('imports of one export at the same time, and a broker that is killed meanwh
       new Map((await folds(target)) as [string, unknown][]),
       new Map((await folds(source)) as [string, unknown][]),
     )
+  }))
+
+test('a broker that is away when an import begins is waited for', () =>
+  withTwoPlaces(async (source, target, dir) => {
+    await appendLegalHistories(source.log, { seed, count: 10 })
+    await source.exportTo(dir)
+    const { appended } = await target.importFrom(dir)
+    await target.server.kill()
+    const importing = target.importFrom(dir)
+    importing.catch(() => {}) // thrown once it is awaited
+    const isAway = (error: unknown) => isFaafoError(error, 'log-unavailable')
+    await until(() => target.log.head().then(() => false, isAway), { what: 'a read has failed' })
+    await target.server.restart()
+    assert.is((await importing).duplicates, appended)
   }))
 
 test('a fractal that went another way here stays as it is, is told exactly, and keeps nothing else out', () =>

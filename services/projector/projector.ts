@@ -6,6 +6,7 @@ import { PROJECTION_VERSION } from '../platform/read-model.ts'
 import type { CheckpointRow } from '../platform/schema.ts'
 import { pause } from '../platform/shutdown.ts'
 import { writeHalted } from './checkpoint.ts'
+import { fillEmpty } from './fill-empty.ts'
 import { foldLog, type ProjectorParts } from './fold-log.ts'
 import { renew } from './renew.ts'
 import { retryUntried } from './retry-held.ts'
@@ -36,6 +37,7 @@ export async function runProjector(parts: ProjectorParts, signal: AbortSignal): 
   let opened: CheckpointRow | undefined
   let retrial: Promise<void> | undefined
   const tried = new Set<string>()
+  let fills = true
   const onOpen = (row: CheckpointRow) => {
     opened = row
     retrial ??= retryUntried(parts, tried, signal).finally(() => {
@@ -56,6 +58,8 @@ export async function runProjector(parts: ProjectorParts, signal: AbortSignal): 
   }
   while (!signal.aborted) {
     try {
+      if (fills) fills = await fillEmpty(parts, signal)
+      if (signal.aborted) break
       await foldLog(parts, { signal, onOpen, onProgress })
     } catch (error) {
       if (signal.aborted) break

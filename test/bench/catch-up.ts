@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process'
 import { join } from 'node:path'
 import process from 'node:process'
 import postgres from 'postgres'
+import { liveModel } from '../../services/platform/read-model.ts'
 import { brokerProgram, withBroker } from '../support/broker.ts'
 import { withPostgres } from '../support/database.ts'
 import { generateLog } from '../support/generated-log.ts'
@@ -40,7 +41,8 @@ async function projectionRate(natsUrl: string, databaseUrl: string): Promise<num
     stdio: ['ignore', 'inherit', 'inherit'],
   })
   const at = async () => {
-    const rows = await sql<{ seq: string }[]>`select seq from projection_checkpoint`.catch(() => [])
+    const rows = await sql<{ seq: string }[]>`
+      select seq from projection_checkpoint where projection = ${liveModel.projection}`.catch(() => [])
     return rows[0] === undefined ? -1 : Number(rows[0].seq)
   }
   try {

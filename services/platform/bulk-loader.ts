@@ -1,7 +1,8 @@
+import { Buffer } from 'node:buffer'
 import { finished } from 'node:stream/promises'
 import { getTableColumns, type SQL } from 'drizzle-orm'
 import { getTableConfig, PgDialect, type PgTable } from 'drizzle-orm/pg-core'
-import { Client, type ClientConfig, DatabaseError, type QueryResult } from 'pg'
+import { Client, type ClientConfig, DatabaseError } from 'pg'
 import { from } from 'pg-copy-streams'
 import { FaafoError, messageOf } from '../../events/errors.ts'
 import { SIGNATURE, TRAILER } from './copy-rows.ts'
@@ -14,26 +15,27 @@ import { checkpoint } from './schema.ts'
  * everything else uses never answers where a COPY is refused at its end (porsager/postgres#1173).
  */
 
+/** SQLSTATE of our own, of a class that PostgreSQL leaves to others. */
+const FENCED = 'FA004'
 /** A COPY that makes no headway for so long is given up. */
 const MOST_SILENCE_MS = 60_000
-
-/** `rows`: what `rowEncoder` made for that table, in as many parts as it came. */
-export type Load = { into: PgTable; rows: readonly Uint8Array[] }
 
 export type Loading = {
   /** Those that are written, in the order in which they are locked. */
   tables: readonly PgTable[]
-  /** Gives a row where it is to be done. */
+  /** Without a result. Where it changes no row, nothing else is done. */
   fence: SQL
-  loads: readonly Load[]
-  /** What is made of the rows once they are there. */
-  then?: SQL | undefined
+  into: PgTable
+  /** What `rowEncoder` made for that table, in as many parts as it came. */
+  rows: readonly Uint8Array[]
+  /** What is done once the rows are there, without results. */
+  afterwards: readonly SQL[]
 }
 
 export type BulkLoader = {
   /**
-   * Locks the tables, runs `fence`, loads the rows and runs `then`, in one transaction; false where the fence gave no row: nothing
-   * was done then. Throws what the database says, or `database-unavailable`, and is of no use afterwards.
+   * Locks the tables, runs `fence`, loads the rows and runs `afterwards`, in one transaction; false where the fence changed no
+   * row: nothing was done then. Throws what the database says, or `database-unavailable`, and is of no use afterwards.
    */
   load(loading: Loading): Promise<boolean>
   close(): Promise<void>
@@ -47,38 +49,30 @@ export async function openBulkLoader(db: Db, logger: Logger): Promise<BulkLoader
   client.on('error', () => {}) // a lost connection: the next statement says so
 
   /**
-   * Runs statements and resolves to what the last one gave. All in one message: an answer that is waited for comes late
-   * where this program is busy.
+   * Runs statements, the COPY among them that takes the rows, all of them one message: an answer that is waited for comes
+   * late where this program is busy.
    */
-  async function run(statements: readonly string[]): Promise<QueryResult> {
-    const results = [(await client.query(statements.join(';\n'))) as QueryResult | QueryResult[]].flat()
-    return results.at(-1) as QueryResult
-  }
-
-  async function copy({ into, rows }: Load): Promise<void> {
-    const names = Object.values(getTableColumns(into)).map(({ name }) => `"${name}"`)
-    const stream = client.query(from(`copy ${nameOf(into)} (${names.join(', ')}) from stdin (format binary)`))
+  async function run(statements: readonly string[], rows: readonly Uint8Array[]): Promise<void> {
+    const stream = client.query(from(statements.join(';\n')))
     stream.on('error', () => {}) // also after it was given up
-    for (const part of [SIGNATURE, ...rows]) stream.write(part)
-    stream.end(TRAILER)
+    stream.end(Buffer.concat([SIGNATURE, ...rows, TRAILER]))
     await finished(stream, { signal: AbortSignal.timeout(MOST_SILENCE_MS) })
   }
 
   const loader: BulkLoader = {
-    async load({ tables, fence, loads, then }) {
+    async load({ tables, fence, into, rows, afterwards }) {
       const locks = tables.map((table) => `lock table ${nameOf(table)} in row exclusive mode`)
       try {
         // A commit that is lost takes all later ones with it, that of the one that puts the rows to use among them.
-        const fenced = await run(['begin', 'set local synchronous_commit = off', ...locks, textOf(fence)])
-        if (fenced.rowCount !== 1) {
-          await run(['rollback'])
-          return false
-        }
-        for (const load of loads) if (load.rows.length > 0) await copy(load)
-        await run(then ? [textOf(then), 'commit'] : ['commit'])
+        const before = ['begin', 'set local synchronous_commit = off', ...locks, guardOf(fence)]
+        await run([...before, copyInto(into), ...afterwards.map(textOf), 'commit'], rows)
         return true
       } catch (error) {
         const cause = rootCause(error)
+        if (cause instanceof DatabaseError && cause.code === FENCED) {
+          await client.query('rollback')
+          return false
+        }
         if (cause instanceof DatabaseError) throw error
         throw new FaafoError('database-unavailable', 'cannot load rows: the database is not reachable', { cause })
       }
@@ -87,7 +81,7 @@ export async function openBulkLoader(db: Db, logger: Logger): Promise<BulkLoader
   }
   try {
     await client.connect()
-    await copy({ into: checkpoint, rows: [] })
+    await run([copyInto(checkpoint)], [])
     return loader
   } catch (error) {
     logger.debug({ reason: messageOf(error) }, 'no COPY here, rows are added by statements')
@@ -98,6 +92,17 @@ export async function openBulkLoader(db: Db, logger: Logger): Promise<BulkLoader
 
 const dialect = new PgDialect()
 const textOf = (statement: SQL): string => dialect.sqlToQuery(statement.inlineParams()).sql
+
+/** Has the statement throw where it changes no row. */
+function guardOf(statement: SQL): string {
+  const block = `begin ${textOf(statement)}; if not found then raise exception using errcode = '${FENCED}'; end if; end`
+  return `do ${dialect.escapeString(block)}`
+}
+
+function copyInto(table: PgTable): string {
+  const names = Object.values(getTableColumns(table)).map(({ name }) => `"${name}"`)
+  return `copy ${nameOf(table)} (${names.join(', ')}) from stdin (format binary)`
+}
 
 function nameOf(table: PgTable): string {
   const { schema = 'public', name } = getTableConfig(table)

@@ -88,12 +88,11 @@ async function moveOn(
   throw fenceLost(previous)
 }
 
-/** Moves the checkpoint of a copy from one position to another, where it is there: then it gives one row. */
+/** Moves the checkpoint of a copy from one position to another, where it is there: then it changes one row. */
 export const fenceOf = ({ model, epoch }: Copy, previous: LogPosition, next: LogPosition): SQL => sql`
       update ${checkpoint}
       set seq = ${next.seq}, event_id = ${next.id}, stream_created = ${next.streamCreated}, time = ${next.time}, halted = null
-      where projection = ${model.projection} and seq = ${previous.seq} and event_id is not distinct from ${previous.id} and epoch = ${epoch}
-      returning 1`
+      where projection = ${model.projection} and seq = ${previous.seq} and event_id is not distinct from ${previous.id} and epoch = ${epoch}`
 
 export const fenceLost = ({ seq }: LogPosition): FaafoError =>
   new FaafoError('fence-lost', `cannot go on from event ${seq}: the checkpoint is not there`)
@@ -111,7 +110,7 @@ export async function letGo(
 ): Promise<Copy> {
   const rows = await readRows(db, model, [...new Set(events.map(({ fractal }) => fractal))])
   const fence = sql`
-      update ${checkpoint} set epoch = epoch + 1 where projection = ${model.projection} and epoch = ${epoch} returning 1`
+      update ${checkpoint} set epoch = epoch + 1 where projection = ${model.projection} and epoch = ${epoch}`
   const release = sql`, released as (
       delete from ${model.held} where seq = any(${sql.param(gone)}::bigint[]) and exists (select from fence)
     )`
@@ -150,7 +149,7 @@ const statementOf = (
   { versions, deletes }: Omit<Changes, 'states'>,
   more: SQL,
 ): SQL => sql`
-    with fence as (${fence}
+    with fence as (${fence} returning 1
     ), given as materialized (
       select * from json_to_recordset(${JSON.stringify(versions.map(rowOfVersion))}::json) as r (${typedFields}, "isCurrent" boolean)
         where exists (select from fence)
@@ -167,13 +166,16 @@ const statementOf = (
 
 const rowOfVersion = ({ state, isCurrent }: Changes['versions'][number]) => Object.assign(rowOf(state), { isCurrent })
 
-const holding = ({ held }: ReadModel, rows: readonly HeldRow[]): SQL =>
+const holding = (model: ReadModel, rows: readonly HeldRow[]): SQL =>
   rows.length === 0
     ? sql``
-    : sql`, held as (
-      insert into ${held} (${ofHeld.names}) select ${ofHeld.fields} from json_to_recordset(${JSON.stringify(rows)}::json) as r (${ofHeld.typedFields})
+    : sql`, held as (${putInHeld(model, rows)}
         where exists (select from fence)
     )`
+
+/** Adds what is held back. */
+export const putInHeld = ({ held }: ReadModel, rows: readonly HeldRow[]): SQL => sql`
+      insert into ${held} (${ofHeld.names}) select ${ofHeld.fields} from json_to_recordset(${JSON.stringify(rows)}::json) as r (${ofHeld.typedFields})`
 
 // Whole batches travel as one parameter each, so that a statement's size does not hang on a batch's.
 

@@ -1,13 +1,13 @@
 import { setImmediate } from 'node:timers/promises'
-import { and, sql } from 'drizzle-orm'
+import { and, type SQL, sql } from 'drizzle-orm'
 import { type Fractal, isFractal, type Task } from '../../events/task.ts'
-import type { BulkLoader, Load } from '../platform/bulk-loader.ts'
+import type { BulkLoader } from '../platform/bulk-loader.ts'
 import { rowEncoder } from '../platform/copy-rows.ts'
 import type { Db } from '../platform/database.ts'
 import { fractalOf, rowOf } from '../platform/fractal-row.ts'
 import { type LogPosition, positionAfter } from '../platform/log-reader.ts'
-import { checkpoint } from '../platform/schema.ts'
-import { type Copy, fenceLost, fenceOf, isAmong, putInTable, uuidsOfRows } from './apply-batch.ts'
+import { checkpoint, type HeldRow } from '../platform/schema.ts'
+import { type Copy, fenceLost, fenceOf, isAmong, putInHeld, putInTable, uuidsOfRows } from './apply-batch.ts'
 import { onCopy } from './copies.ts'
 import type { Prepare } from './fold-log.ts'
 import { noExceptions, sift } from './held-events.ts'
@@ -15,6 +15,8 @@ import { type Changes, project } from './project.ts'
 
 /** Fractals that are kept in memory: those that the last events were about. */
 const KEPT = 10_000
+/** Encoded versions, fractals that are let go, and events that are held back. */
+type Loaded = { rows: readonly Uint8Array[]; current: readonly Fractal[]; held: readonly HeldRow[] }
 /** Rows that are encoded in one turn of the event loop. */
 const ENCODED_AT_ONCE = 50
 
@@ -34,7 +36,7 @@ export function bulkFold(
   const states = new Map<string, Task>()
   let writing: Promise<unknown> = Promise.resolve()
   const tables = [model.table, model.versions, model.held]
-  const encode = { versions: rowEncoder(model.versions), held: rowEncoder(model.held) }
+  const encode = rowEncoder(model.versions)
 
   function keep(uuid: string, task: Task): void {
     states.delete(uuid)
@@ -55,16 +57,20 @@ export function bulkFold(
   async function encoded(versions: Changes['versions']): Promise<Uint8Array[]> {
     const parts: Uint8Array[] = []
     for (let i = 0; i < versions.length; i += ENCODED_AT_ONCE) {
-      parts.push(encode.versions(versions.slice(i, i + ENCODED_AT_ONCE).map(({ state }) => rowOf(state))))
+      parts.push(encode(versions.slice(i, i + ENCODED_AT_ONCE).map(({ state }) => rowOf(state))))
       await setImmediate() // the rows before these are on their way, a piece with each turn of the event loop
     }
     return parts
   }
 
-  async function load(from: LogPosition, to: LogPosition, current: Fractal[], loads: Load[]): Promise<LogPosition> {
+  async function load(from: LogPosition, to: LogPosition, { rows, current, held }: Loaded): Promise<LogPosition> {
+    const afterwards: SQL[] = []
+    if (current.length > 0) afterwards.push(putInTable(model, current))
+    if (held.length > 0) afterwards.push(putInHeld(model, held))
     const fence = fenceOf(copy, from, to)
-    const then = current.length > 0 ? putInTable(model, current) : undefined
-    const moved = await onCopy('load rows', () => loader.load({ tables, fence, loads, then }))
+    const moved = await onCopy('load rows', () =>
+      loader.load({ tables, fence, into: model.versions, rows, afterwards }),
+    )
     if (!moved) throw fenceLost(from)
     return to
   }
@@ -80,17 +86,16 @@ export function bulkFold(
       const changes = project(states, applied, observe)
       for (const [uuid, task] of changes.states) keep(uuid, task)
       const current = letGoOf(kept)
-      const loads: Load[] = [{ into: model.versions, rows: await encoded(changes.versions) }]
-      if (held.length > 0) loads.push({ into: model.held, rows: [encode.held(held)] })
+      const rows = await encoded(changes.versions)
       return (from) => {
         const last = events.at(-1)
-        const written = load(from, last ? positionAfter(from, last) : from, current, loads)
+        const written = load(from, last ? positionAfter(from, last) : from, { rows, current, held })
         writing = written.catch(() => {})
         return written
       }
     },
     async finish(position) {
-      await load(position, position, letGoOf(0), [])
+      await load(position, position, { rows: [], current: letGoOf(0), held: [] })
     },
   }
 }

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { sql } from 'drizzle-orm'
+import { type SQL, sql } from 'drizzle-orm'
 import { bigint, doublePrecision, integer, pgTable, text, timestamp, uuid } from 'drizzle-orm/pg-core'
 import fc from 'fast-check'
 import { test } from 'uvu'
@@ -44,6 +44,7 @@ test('whatever rows hold is in the table once they were copied', () =>
     try {
       await db.execute(sql`create table things
         (id uuid primary key, words text, count integer, place bigint, share double precision, moment timestamptz(3))`)
+      await db.execute(sql`create table fences as select 0 as passed`)
       const encode = rowEncoder(things)
       const several = fc.uniqueArray(thing, { minLength: 1, maxLength: 40, selector: ({ id }) => id })
       await fc.assert(
@@ -52,8 +53,10 @@ test('whatever rows hold is in the table once they were copied', () =>
           assert.ok(
             await loader.load({
               tables: [things],
-              fence: sql`select 1`,
-              loads: [{ into: things, rows: [encode(rows)] }],
+              fence: sql`update fences set passed = passed + 1`,
+              into: things,
+              rows: [encode(rows)],
+              afterwards: [],
             }),
           )
           const byId = (a: Thing, b: Thing) => (a.id < b.id ? -1 : 1)
@@ -63,6 +66,46 @@ test('whatever rows hold is in the table once they were copied', () =>
       )
     } finally {
       await loader.close()
+      await close()
+    }
+  }))
+
+test('nothing is done where the fence changes nothing, or what is done afterwards fails; the text of a value is no statement', () =>
+  withPostgres(async ({ url }) => {
+    const { db, close } = openDatabase(url, { max: 2, name: 'test' })
+    await migrateDatabase(db)
+    await db.execute(sql`create table things
+      (id uuid primary key, words text, count integer, place bigint, share double precision, moment timestamptz(3))`)
+    const stand = "0'; end; $do$ $faafo$ \\' --"
+    await db.execute(sql`create table fences as select ${stand}::text as stand`)
+    const row: Thing = { id: randomUUID(), words: '', count: 0, place: 0, share: 0, moment: new Date(0) }
+    const load = async (from: string, to: string, afterwards: SQL[] = []): Promise<boolean | string> => {
+      const loader = await openBulkLoader(db, logger)
+      if (!loader) throw new Error('PostgreSQL takes COPY')
+      const fence = sql`update fences set stand = ${to} where stand = ${from}`
+      try {
+        return await loader.load({
+          tables: [things],
+          fence,
+          into: things,
+          rows: [rowEncoder(things)([row])],
+          afterwards,
+        })
+      } catch (error) {
+        return (error as Error & { code: string }).code
+      } finally {
+        await loader.close()
+      }
+    }
+    const isAt = async () => [(await db.select().from(things)).length, (await db.execute(sql`select * from fences`))[0]]
+    try {
+      assert.is(await load('elsewhere', '1'), false)
+      assert.equal(await isAt(), [0, { stand }])
+      assert.is(await load(stand, '1', [sql`select 1 / 0`]), '22012')
+      assert.equal(await isAt(), [0, { stand }])
+      assert.is(await load(stand, `${stand}!`, [sql`update fences set stand = stand || '?'`]), true)
+      assert.equal(await isAt(), [1, { stand: `${stand}!?` }])
+    } finally {
       await close()
     }
   }))

@@ -93,7 +93,9 @@ test('a connection that is lost while rows are loaded is told as a database that
     await p.parts.db.execute(
       sql`select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'test' and datname = current_database() and pid <> pg_backend_pid()`,
     )
-    const error = await loader.load({ tables: [], fence: sql`select 1`, loads: [] }).catch((error) => error)
+    const error = await loader
+      .load({ tables: [], fence: sql`delete from ${checkpoint}`, into: fractalVersion, rows: [], afterwards: [] })
+      .catch((error) => error)
     assert.ok(isFaafoError(error, 'database-unavailable') || /^57P0/.test(error.code), String(error))
     await loader.close()
   }))

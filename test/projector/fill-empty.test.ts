@@ -31,7 +31,7 @@ given('an empty table is filled whole where the log is long, and followed on fro
   const one = v4()
   await p.append(requested(one), { ...completed(1), fractal: one })
   await p.caughtUp()
-  assert.ok(projector.said('the read model is filled'))
+  await until(() => projector.said('the read model is filled'), { what: 'it says so' })
   assert.equal(await p.equalsLog(), { seq: MANY + 2, fractals: MANY / 3 + 1 })
   await p.append(requested())
   await p.caughtUp()
@@ -47,7 +47,7 @@ given('a projector that is killed while it fills it leaves it empty, and the nex
   assert.is((await p.checkpoint()).seq, 0)
   const next = p.start()
   await p.caughtUp()
-  assert.ok(next.said('the read model is filled'))
+  await until(() => next.said('the read model is filled'), { what: 'it says so' })
   assert.is((await p.equalsLog()).seq, MANY)
 })
 

@@ -127,7 +127,7 @@ for (const [name, withDatabase] of [
       const parked = await park(p, id)
       assert.equal([parked.fractal, parked.eventType, parked.tries], [held, 'TaskCancelled', 1])
       await p.caughtUp()
-      assert.ok(projector.said('projecting again'))
+      await until(() => projector.said('projecting again'), { what: 'it says so' })
       assert.is((await p.checkpoint()).halted, null)
       const rows = await p.parts.db.select({ uuid: fractal.uuid, status: fractal.status }).from(fractal)
       assert.equal(

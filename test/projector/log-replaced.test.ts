@@ -66,7 +66,7 @@ test('a log that was made anew halts the projector, until a rebuild accepts it',
     assert.equal(await p.equalsLog(), { seq: 600, fractals: 200 })
     await p.append(requested())
     await p.caughtUp()
-    assert.ok(projector.said('projecting again'))
+    await until(() => projector.said('projecting again'), { what: 'it says so' })
     assert.is((await p.equalsLog()).seq, 601)
   })
 })

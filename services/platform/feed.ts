@@ -2,15 +2,16 @@ import { FaafoError, isFaafoError, messageOf } from '../../events/errors.ts'
 import type { RecordedEvent } from '../../events/events.ts'
 import type { Broker } from './broker.ts'
 import type { Log } from './log.ts'
+import { createLogBlocks, type LogBlocks } from './log-blocks.ts'
 import { type LogPosition, positionAfter, readAll, startOfLog } from './log-reader.ts'
 import type { Logger } from './logger.ts'
-import { pause } from './shutdown.ts'
+import { orAborted, pause } from './shutdown.ts'
 import type { UnreadableEvent } from './unreadable.ts'
 
 /** The same object for all who follow near the end, so that what is made of it can be made once. */
 export type FeedEvent = RecordedEvent | UnreadableEvent
 
-/** The log for many who follow it at once: read a single time near its end, and by themselves for those who are far behind. */
+/** The log for many who follow it at once: read a single time near its end, and in blocks for those who are far behind. */
 export type Feed = {
   /**
    * Every event after `from`, in order and without gaps, in batches of what is there, until `signal` fires. One that is
@@ -31,10 +32,15 @@ const AGAIN_MS = 500
 export function createFeed(parts: { broker: Broker; log: Log; logger: Logger }, stop: AbortSignal): Feed {
   /** Events without gaps from the sequence `first` on; null while nobody has read any. */
   let recent: { first: number; events: FeedEvent[] } | null = null
-  /** How often the log turned out to be another one. */
-  let replaced = 0
+  let log = openLog()
   let isRead = false
   const waiting = new Set<() => void>()
+
+  /** Until it turns out to be another one. */
+  function openLog(): { isReplaced: AbortController; blocks: LogBlocks } {
+    const isReplaced = new AbortController()
+    return { isReplaced, blocks: createLogBlocks(parts, [stop, isReplaced.signal]) }
+  }
 
   /** Resolves at the next news, or when `signal` fires. */
   const news = (signal: AbortSignal) =>
@@ -66,7 +72,10 @@ export function createFeed(parts: { broker: Broker; log: Log; logger: Logger }, 
         }
       } catch (error) {
         recent = null
-        if (isFaafoError(error, 'log-replaced')) replaced++
+        if (isFaafoError(error, 'log-replaced')) {
+          log.isReplaced.abort()
+          log = openLog()
+        }
         parts.logger.debug({ reason: messageOf(error) }, 'events not read, again in a moment')
         tell()
         await pause(AGAIN_MS, stop)
@@ -78,30 +87,35 @@ export function createFeed(parts: { broker: Broker; log: Log; logger: Logger }, 
     async *follow(from, signal) {
       if (!isRead) void read()
       isRead = true
-      const before = replaced
+      const { isReplaced, blocks } = log
       let position = from
-      while (!signal.aborted) {
-        if (replaced !== before) {
+      while (!signal.aborted && !stop.aborted) {
+        if (isReplaced.signal.aborted) {
           const reason = 'the log was replaced, or has lost its end'
           throw new FaafoError('log-replaced', `cannot go on from event ${position.seq}: ${reason}`)
         }
         const begin = recent ? position.seq + 1 - recent.first : 0
-        if (begin < 0) {
-          for await (const batch of readAll(parts, { from: position, signal, batchSize: AT_ONCE })) {
-            yield batch
-            position = positionAt(position, batch)
-            if (recent && position.seq + 1 >= recent.first) break
-          }
-          continue
-        }
-        const batch = recent?.events.slice(begin, begin + AT_ONCE) ?? []
-        if (batch.length === 0) await news(signal)
-        else {
+        const batch =
+          begin < 0 ? await farBehind(blocks, position, signal) : (recent?.events.slice(begin, begin + AT_ONCE) ?? [])
+        if (batch.length > 0) {
           yield batch
           position = positionAt(position, batch)
-        }
+        } else if (begin >= 0) await news(signal)
       }
     },
+  }
+}
+
+/** What comes next from the blocks; nothing where `signal` fired meanwhile, or the log that they are of is over. */
+async function farBehind(blocks: LogBlocks, position: LogPosition, signal: AbortSignal): Promise<readonly FeedEvent[]> {
+  const reading = blocks.after(position)
+  await orAborted(reading, signal)
+  if (signal.aborted) return []
+  try {
+    return (await reading).slice(0, AT_ONCE)
+  } catch (error) {
+    if (isFaafoError(error, 'aborted')) return []
+    throw error
   }
 }
 

@@ -1,8 +1,8 @@
 import { isFaafoError, messageOf } from '../../events/errors.ts'
 import type { Webhook, WebhookCommand } from '../../events/webhook.ts'
+import type { Gate } from '../platform/gate.ts'
 import { pause } from '../platform/shutdown.ts'
 import { begin } from './begin.ts'
-import type { Gate } from './gate.ts'
 import { runSession, type SessionParts } from './session.ts'
 
 const AGAIN_MS = 1_000

@@ -41,6 +41,7 @@ function startFollowing(feed: Feed, seq: number, pace: () => Promise<unknown> = 
   return following
 }
 
+const never = new AbortController().signal
 const upTo = (first: number, last: number) => Array.from({ length: last - first + 1 }, (_, i) => first + i)
 
 test('whoever follows from wherever has every event after that, in order, however slowly it takes them', () =>
@@ -70,6 +71,37 @@ test('whoever follows from wherever has every event after that, in order, howeve
     assert.is(lasts.size, 1)
     for (const { following } of followings) await following.stop()
     await late.stop()
+  }))
+
+test('many who are far behind have the log read once for all of them', () =>
+  withFeed(async ({ server, broker, feed }) => {
+    await generateLog(server.url, 3_000)
+    let consumers = 0
+    const nc = broker.nc()
+    const advisories = nc.subscribe(`$JS.EVENT.ADVISORY.CONSUMER.CREATED.${broker.names.stream}.>`, {
+      callback: () => consumers++,
+    })
+    const followings = Array.from({ length: 40 }, () => startFollowing(feed, 0))
+    for (const following of followings) {
+      await until(() => following.events.length === 3_000, { what: 'it is at the end' })
+      await following.stop()
+    }
+    await nc.flush()
+    advisories.unsubscribe()
+    assert.ok(consumers > 0 && consumers < 20, `${consumers} consumers`)
+  }))
+
+test('who is far behind is told where another event is at its position', () =>
+  withFeed(async ({ server, feed, log }) => {
+    await generateLog(server.url, 1_200)
+    for (const seq of [250, 400]) {
+      const { id = null } = (await log.at(seq)) ?? {}
+      const [right, wrong] = [id, 'ffffffff'].map((id) => feed.follow({ ...startOfLog, seq, id }, never).next())
+      const { value = [] } = (await right) ?? {}
+      assert.is(value[0]?.seq, seq + 1)
+      const error = await wrong?.catch((error) => error)
+      assert.ok(isFaafoError(error, 'log-replaced'), String(error))
+    }
   }))
 
 test('a broker that is away is waited for', () =>

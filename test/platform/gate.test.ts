@@ -1,6 +1,6 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { createGate } from '../../services/subscribers/gate.ts'
+import { createGate } from '../../services/platform/gate.ts'
 import { until } from '../support/until.ts'
 
 /** Work that ends when it is told to. */

@@ -1,7 +1,7 @@
 import { setImmediate } from 'node:timers/promises'
 import { and, type SQL, sql } from 'drizzle-orm'
 import { type Fractal, isFractal, type Task } from '../../events/task.ts'
-import type { BulkLoader } from '../platform/bulk-loader.ts'
+import type { BulkLoader, Loading } from '../platform/bulk-loader.ts'
 import { rowEncoder } from '../platform/copy-rows.ts'
 import type { Db } from '../platform/database.ts'
 import { fractalOf, rowOf } from '../platform/fractal-row.ts'
@@ -15,26 +15,33 @@ import { type Changes, project } from './project.ts'
 
 /** Fractals that are kept in memory: those that the last events were about. */
 const KEPT = 10_000
-/** Encoded versions, fractals that are let go, and events that are held back. */
-type Loaded = { rows: readonly Uint8Array[]; current: readonly Fractal[]; held: readonly HeldRow[] }
+/** What goes into the tables: versions, encoded, and events that are held back. */
+type Gathered = { rows: Uint8Array[]; held: HeldRow[]; events: number }
+const nothing = (): Gathered => ({ rows: [], held: [], events: 0 })
+/** Events, or a few more, of which all goes into the tables in one transaction: each has its costs. */
+const AT_ONCE = 2_500
 /** Rows that are encoded in one turn of the event loop. */
 const ENCODED_AT_ONCE = 50
 
 /**
  * Folds the log into a copy that nobody reads yet, by COPY. Rows are added and never changed: that of a fractal is written
  * once events have been about others for long, and taken out again where another event comes, so that there are fewer than
- * the checkpoint says until `finish`. For a copy that is dropped should anything fail.
+ * the checkpoint says until `finish`. Batches are gathered, so that the checkpoint may be behind what was written until `settle`. For a copy
+ * that is dropped should anything fail.
  */
 export function bulkFold(
   db: Db,
   copy: Copy,
   loader: BulkLoader,
-  kept = KEPT,
-): { prepare: Prepare; finish(position: LogPosition): Promise<void> } {
+  { kept = KEPT, atOnce = AT_ONCE } = {},
+): { prepare: Prepare; settle(position: LogPosition): Promise<void>; finish(position: LogPosition): Promise<void> } {
   const { model } = copy
   /** The last one that an event was about is the last. */
   const states = new Map<string, Task>()
-  let writing: Promise<unknown> = Promise.resolve()
+  let gathered = nothing()
+  /** Where the checkpoint is, or will be once `loading` is done. */
+  let checkpointAt: LogPosition | undefined
+  let loading: Promise<void> = Promise.resolve()
   const tables = [model.table, model.versions, model.held]
   const encode = rowEncoder(model.versions)
 
@@ -63,16 +70,26 @@ export function bulkFold(
     return parts
   }
 
-  async function load(from: LogPosition, to: LogPosition, { rows, current, held }: Loaded): Promise<LogPosition> {
+  /**
+   * Everything that was gathered, and the fractals that are let go so that `most` are left. Resolves once that is on its way; what
+   * became of it comes out with the next one.
+   */
+  async function send(from: LogPosition, to: LogPosition, most: number): Promise<void> {
+    await loading
+    const { rows, held } = gathered
+    const current = letGoOf(most)
     const afterwards: SQL[] = []
     if (current.length > 0) afterwards.push(putInTable(model, current))
     if (held.length > 0) afterwards.push(putInHeld(model, held))
-    const fence = fenceOf(copy, from, to)
-    const moved = await onCopy('load rows', () =>
-      loader.load({ tables, fence, into: model.versions, rows, afterwards }),
-    )
-    if (!moved) throw fenceLost(from)
-    return to
+    const at = checkpointAt ?? from
+    gathered = nothing()
+    checkpointAt = to
+    loading = load({ tables, fence: fenceOf(copy, at, to), into: model.versions, rows, afterwards }, at)
+    loading.catch(() => {}) // thrown once it is awaited
+  }
+
+  async function load(loading: Loading, at: LogPosition): Promise<void> {
+    if (!(await onCopy('load rows', () => loader.load(loading)))) throw fenceLost(at)
   }
 
   return {
@@ -80,22 +97,31 @@ export function bulkFold(
       const { applied, held } = sift(events, exceptions)
       const away = uuidsOfRows(applied).filter((uuid) => !states.has(uuid))
       if (away.length > 0) {
-        await writing // they may be on their way there
+        await loading // they may be on their way there
         for (const task of await takeOut(db, copy, away)) keep(task.uuid, task)
       }
       const changes = project(states, applied, observe)
       for (const [uuid, task] of changes.states) keep(uuid, task)
-      const current = letGoOf(kept)
       const rows = await encoded(changes.versions)
-      return (from) => {
+      gathered.rows.push(...rows)
+      gathered.held.push(...held)
+      gathered.events += events.length
+      return async (from) => {
         const last = events.at(-1)
-        const written = load(from, last ? positionAfter(from, last) : from, { rows, current, held })
-        writing = written.catch(() => {})
-        return written
+        const to = last ? positionAfter(from, last) : from
+        checkpointAt ??= from
+        if (gathered.events >= atOnce) await send(from, to, kept)
+        return to
       }
     },
+    async settle(position) {
+      if (gathered.events > 0) await send(position, position, kept)
+      await loading
+      checkpointAt = undefined // it may be moved elsewhere
+    },
     async finish(position) {
-      await load(position, position, { rows: [], current: letGoOf(0), held: [] })
+      await send(position, position, 0)
+      await loading
     },
   }
 }

@@ -35,6 +35,8 @@ export type FoldOptions = {
   batchSize?: number
   /** How they come into the tables, where not by statements. */
   prepare?: Prepare
+  /** Has the tables come to the position that was reached, where what was prepared may be behind it. */
+  settle?: (position: LogPosition) => Promise<void>
   /** Hears the checkpoint that it begins at. */
   onOpen?: (row: CheckpointRow) => void
   onProgress?: (position: LogPosition) => void
@@ -107,6 +109,7 @@ async function foldOn(
     until = Number.POSITIVE_INFINITY,
     batchSize = BATCH,
     prepare: askedPrepare,
+    settle = async () => {},
     onOpen = () => {},
     observe,
     onProgress = () => {},
@@ -161,6 +164,13 @@ async function foldOn(
       if (batch.length < batchSize && (await written())) return
     }
     await written()
+  } catch (error) {
+    // It may be gone past, from the checkpoint before it.
+    if (isFaafoError(error, 'undecodable-event')) {
+      await written()
+      await settle(position)
+    }
+    throw error
   } finally {
     // In this order: its end waits for a batch that is on its way.
     stop.abort()

@@ -12,15 +12,15 @@ import type { Copy } from './apply-batch.ts'
 import { bulkFold } from './bulk-fold.ts'
 import { openCheckpoint, positionOf } from './checkpoint.ts'
 import { compareModels, type Difference } from './compare-models.ts'
-import { beginCopy, type Change, dropCopy, emptyCopy, indexCopy, putBack, takeOver } from './copies.ts'
+import { analyzeCopy, beginCopy, type Change, dropCopy, emptyCopy, indexCopy, putBack, takeOver } from './copies.ts'
 import { type FoldOptions, foldLog, isRefusal, type ProjectorParts } from './fold-log.ts'
 
 /** First and longest pause after readers kept a table from changing places: they are let through meanwhile. */
 const LOCKED_MS = 1_000
 const LONGEST_LOCKED_MS = 10_000
 
-/** Events whose rows are loaded together: with few of them little is alive at a time, which the garbage collector likes. */
-const LOADED = 500
+/** Events that are folded together: with few of them little is alive at a time, which the garbage collector likes. */
+const PREPARED = 500
 
 export type Compared = {
   /** Sequence that the new rows stand at. */
@@ -56,6 +56,7 @@ export function rebuild(
     const replaces = await astray(parts.log, served)
     if (replaces && !acceptsLog) throw replaces.error
     await fill(parts, copy, options)
+    await analyzeCopy(db, copy)
     const [compared] = await Promise.all([compare(parts, copy, replaces !== undefined), indexCopy(db, copy)])
     const { seq } = await catchUp(parts, copy, options)
     const last = await changeAtEnd(parts, copy, options, (position) => takeOver(db, copy, position, replaces && served))
@@ -135,7 +136,7 @@ async function fill(parts: ProjectorParts, copy: Copy, options: Options): Promis
   const loader = await openBulkLoader(parts.db, parts.logger)
   try {
     const bulk = loader && bulkFold(parts.db, copy, loader)
-    const position = await catchUp(parts, copy, options, bulk ? { prepare: bulk.prepare, batchSize: LOADED } : {})
+    const position = await catchUp(parts, copy, options, bulk ? { ...bulk, batchSize: PREPARED } : {})
     await bulk?.finish(position)
   } catch (error) {
     if (!loader || !isRefusal(rootCause(error))) throw error
@@ -152,7 +153,7 @@ async function catchUp(
   parts: ProjectorParts,
   copy: Copy,
   { signal, onProgress = () => {} }: Options,
-  folding: Pick<FoldOptions, 'observe' | 'decisionOn' | 'prepare' | 'batchSize'> = {},
+  folding: Pick<FoldOptions, 'observe' | 'decisionOn' | 'prepare' | 'settle' | 'batchSize'> = {},
 ): Promise<LogPosition> {
   const { lastSeq } = await parts.log.head()
   let position = startOfLog

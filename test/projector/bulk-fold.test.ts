@@ -5,11 +5,12 @@ import * as assert from 'uvu/assert'
 import { isFaafoError } from '../../events/errors.ts'
 import type { NewEvent } from '../../events/events.ts'
 import { openBulkLoader } from '../../services/platform/bulk-loader.ts'
+import { type LogPosition, startOfLog } from '../../services/platform/log-reader.ts'
 import { migrateDatabase } from '../../services/platform/migrate.ts'
 import { liveModel } from '../../services/platform/read-model.ts'
 import { checkpoint, fractal, fractalVersion, heldEvent } from '../../services/platform/schema.ts'
 import { bulkFold } from '../../services/projector/bulk-fold.ts'
-import { openCheckpoint, positionOf } from '../../services/projector/checkpoint.ts'
+import { openCheckpoint } from '../../services/projector/checkpoint.ts'
 import { foldLog } from '../../services/projector/fold-log.ts'
 import { rebuild } from '../../services/projector/rebuild.ts'
 import { compareWithLog } from '../support/compare-with-log.ts'
@@ -21,7 +22,10 @@ const { signal } = new AbortController()
 const withTables = (use: (p: Projection) => Promise<void>) => withProjection(withPostgres, use)
 
 /** Folds the log into the served tables, as if nobody read them. */
-async function foldInBulk({ parts }: Projection, { kept, batchSize }: { kept: number; batchSize: number }) {
+async function foldInBulk(
+  { parts }: Projection,
+  { kept, batchSize, atOnce }: { kept: number; batchSize: number; atOnce: number },
+) {
   const { lastSeq } = await parts.log.head()
   await migrateDatabase(parts.db)
   const loader = await openBulkLoader(parts.db, parts.logger)
@@ -29,9 +33,13 @@ async function foldInBulk({ parts }: Projection, { kept, batchSize }: { kept: nu
   try {
     const { epoch } = await openCheckpoint(parts.db)
     const copy = { model: liveModel, epoch }
-    const { prepare, finish } = bulkFold(parts.db, copy, loader, kept)
-    await foldLog(parts, { signal, copy, until: lastSeq, batchSize, prepare })
-    await finish(positionOf(await openCheckpoint(parts.db)))
+    const { prepare, settle, finish } = bulkFold(parts.db, copy, loader, { kept, atOnce })
+    let position = startOfLog
+    const onProgress = (reached: LogPosition) => {
+      position = reached
+    }
+    await foldLog(parts, { signal, copy, until: lastSeq, batchSize, prepare, settle, onProgress })
+    await finish(position)
   } finally {
     await loader.close()
   }
@@ -41,13 +49,18 @@ test('rows that are loaded are the fold of the log, however few fractals are kep
   withTables(async (p) => {
     await appendLegalHistories(p.parts.log, { seed: 12, count: 30 })
     for (const kept of [0, 1, 5, 1_000]) {
-      for (const batchSize of [1, 3, 50]) {
-        await foldInBulk(p, { kept, batchSize })
+      for (const [batchSize, atOnce] of [
+        [1, 1],
+        [3, 10],
+        [50, 1],
+        [7, 10_000],
+      ] as const) {
+        await foldInBulk(p, { kept, batchSize, atOnce })
         const { seq, differences } = await compareWithLog(p.parts)
         assert.equal(
           [seq, differences],
           [(await p.parts.log.head()).lastSeq, []],
-          `${kept} kept, batches of ${batchSize}`,
+          `${kept} kept, batches of ${batchSize}, ${atOnce} at once`,
         )
         for (const table of [fractal, fractalVersion, heldEvent, checkpoint]) await p.parts.db.delete(table)
       }
@@ -66,7 +79,7 @@ test('whatever a text says comes into the tables as it is', () =>
       }
       await p.append(requested(uuid), failed)
     }
-    await foldInBulk(p, { kept: 2, batchSize: 5 })
+    await foldInBulk(p, { kept: 2, batchSize: 5, atOnce: 7 })
     assert.equal((await compareWithLog(p.parts)).differences, [])
     const rows = await p.parts.db.select({ message: fractal.errorMessage }).from(fractal).orderBy(fractal.firstSeq)
     assert.equal(

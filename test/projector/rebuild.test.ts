@@ -1,35 +1,16 @@
 import { count, eq, sql } from 'drizzle-orm'
-import postgres from 'postgres'
 import { v4 } from 'uuid'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { isFaafoError } from '../../events/errors.ts'
-import type { RecordedEvent } from '../../events/events.ts'
-import { liveModel, PROJECTION_VERSION } from '../../services/platform/read-model.ts'
+import { PROJECTION_VERSION } from '../../services/platform/read-model.ts'
 import { checkpoint, fractal, fractalVersion } from '../../services/platform/schema.ts'
-import { applyBatch, prepareBatch } from '../../services/projector/apply-batch.ts'
-import { compareTable, rebuild, rollBack } from '../../services/projector/rebuild.ts'
-import { withPostgres } from '../support/database.ts'
+import { compareTable, rollBack } from '../../services/projector/rebuild.ts'
 import { generateLog } from '../support/generated-log.ts'
 import { until } from '../support/until.ts'
-import { type Projection, requested, withProjection } from './with-projection.ts'
+import { type Projection, requested } from './with-projection.ts'
+import { rebuildNow, remains, signal, withTable } from './with-table.ts'
 
-const withTable = (use: (projection: Projection) => Promise<void>) => withProjection(withPostgres, use)
-const signal = new AbortController().signal
-
-const rebuildNow = (p: Projection, options: Partial<Parameters<typeof rebuild>[1]> = {}) =>
-  rebuild(p.parts, { signal, ...options })
-
-/** Schemas and tables that a rebuild made. */
-async function remains({ parts: { db } }: Projection): Promise<string[]> {
-  const found = await db.execute<{ name: string }>(
-    sql`select schemaname || '.' || tablename as name from pg_tables where schemaname like 'faafo%' order by 1`,
-  )
-  const checkpoints = await db.execute<{ projection: string }>(
-    sql`select projection from projection_checkpoint order by 1`,
-  )
-  return [...found.map(({ name }) => name), ...checkpoints.map(({ projection }) => projection)]
-}
 const indexesOf = ({ parts: { db } }: Projection) =>
   db.execute(sql`select indexname, indexdef from pg_indexes where schemaname = 'public' order by indexname`)
 
@@ -171,112 +152,6 @@ test('a rollback puts the table before back, up to date; a second one undoes it'
     await p.append(requested())
     await p.caughtUp()
     assert.equal(await p.equalsLog(), { seq: 601, fractals: 201 })
-  }))
-
-test('a batch that began before another table took over is not written to it, though it stands at the same event', () =>
-  withTable(async (p) => {
-    const { db } = p.parts
-    const uuid = v4()
-    const projector = p.start()
-    await p.append(requested(uuid))
-    await p.caughtUp()
-    await projector.stop()
-    const { epoch, seq, eventId, streamCreated, time } = await p.checkpoint()
-    await rebuildNow(p)
-    await p.append({ type: 'TaskCancelled', fractal: uuid, data: { generation: 1, reason: 'asked for' } })
-    const event = (await p.parts.log.at(2)) as RecordedEvent
-    const from = { seq, id: eventId, streamCreated, time }
-    const copy = { model: liveModel, epoch }
-    const prepared = await prepareBatch(db, copy, [event])
-    const late = await applyBatch(db, copy, from, [event], prepared).catch((error) => error)
-    assert.ok(isFaafoError(late, 'fence-lost'), String(late))
-    assert.is((await p.checkpoint()).seq, 1)
-  }))
-
-test('a table that a migration changed meanwhile is not replaced by one that lacks the change', () =>
-  withTable(async (p) => {
-    const { db } = p.parts
-    await generateLog(p.server.url, 300)
-    await rebuildNow(p)
-    let altered: Promise<unknown> | undefined
-    const error = await rebuildNow(p, {
-      onProgress: () => {
-        altered ??= db.execute(sql`alter table fractal add column extra text`).then(() => {})
-      },
-    }).catch((error) => error)
-    await altered
-    assert.ok(isFaafoError(error, 'fence-lost'), String(error))
-    assert.match(error.message, /the table was changed/)
-    assert.equal(await remains(p), [
-      'faafo_previous.fractal',
-      'faafo_previous.fractal_version',
-      'faafo_previous.held_event',
-      'fractal',
-      'fractal-previous',
-    ])
-    await rebuildNow(p) // the next one has the column
-    const back = await db.execute(sql`select extra from fractal limit 1`)
-    assert.is(back.length, 1)
-  }))
-
-test('a vacuum gives way where it is waited for long enough', () =>
-  withTable(async (p) => {
-    await generateLog(p.server.url, 300)
-    await rebuildNow(p)
-    const warnings: string[] = []
-    const logger = Object.assign(Object.create(p.parts.logger), {
-      warn: (_: object, text: string) => warnings.push(text),
-    })
-    // As one that runs by itself does: it lets go once somebody has waited for a while.
-    const vacuum = postgres(p.database.url, { max: 1, onnotice: () => {} })
-    try {
-      await vacuum`begin`
-      await vacuum`lock table fractal in share update exclusive mode`
-      const rebuilding = rebuild({ ...p.parts, logger }, { signal })
-      await until(
-        async () => {
-          const [waiting] = await vacuum`select from pg_locks
-            where not granted and relation = 'fractal'::regclass and waitstart < clock_timestamp() - interval '500 ms'`
-          return waiting !== undefined
-        },
-        { what: 'it has been waited for' },
-      )
-      await vacuum`commit`
-      await rebuilding
-      assert.equal(warnings, [])
-      assert.is((await p.checkpoint()).epoch, 2)
-    } finally {
-      await vacuum.end({ timeout: 0 })
-    }
-  }))
-
-test('a long reader keeps nobody waiting: the new table takes over when it is gone', () =>
-  withTable(async (p) => {
-    const { db } = p.parts
-    await generateLog(p.server.url, 300)
-    await rebuildNow(p)
-    const reader = postgres(p.database.url, { max: 1, onnotice: () => {} })
-    try {
-      await reader`begin`
-      await reader`select count(*) from fractal`
-      let done = false
-      const rebuilding = rebuildNow(p).finally(() => {
-        done = true
-      })
-      const longest = { ms: 0 }
-      for (const until = Date.now() + 3_000; Date.now() < until; ) {
-        const startedAt = Date.now()
-        await db.select({ n: count() }).from(fractal)
-        longest.ms = Math.max(longest.ms, Date.now() - startedAt)
-      }
-      assert.is(done, false)
-      await reader`commit`
-      await rebuilding
-      assert.is((await p.checkpoint()).epoch, 2)
-      console.log(`longest read ${longest.ms} ms`)
-    } finally {
-      await reader.end()
-    }
   }))
 
 test('a table of a newer version of the projection is left alone', () =>

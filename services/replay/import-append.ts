@@ -4,7 +4,7 @@ import type { LogMessages } from '../platform/log-messages.ts'
 import type { Line } from './export-folder.ts'
 import { messageOf as storedMessageOf } from './export-format.ts'
 import { type Conflict, conflictOf, eventIdOf, fractalOf } from './import-plan.ts'
-import { interrupted, patiently } from './patience.ts'
+import { interrupted, throughOutages } from './outages.ts'
 
 /** Appends that are on their way at the same time. */
 const AT_ONCE = 256
@@ -40,7 +40,7 @@ export function createLineAppender(
     const subject = names.inNamespace(line.slot)
     const entry = { subject, id, message: { headers, body }, what: `line ${line.number}`, details: {} }
     try {
-      const done = await patiently(signal, () => log.append(entry, { withinMs: TRY_MS, signal }))
+      const done = await throughOutages(signal, () => log.append(entry, { withinMs: TRY_MS, signal }))
       if ('seq' in done || done.holder.id === id) appended++
       else conflicts.set(fractalOf(line), conflictOf(line, done.holder.id))
     } catch (error) {

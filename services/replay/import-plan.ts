@@ -3,7 +3,7 @@ import type { Names } from '../../events/subjects.ts'
 import type { LogMessages } from '../platform/log-messages.ts'
 import { type Line, readLines } from './export-folder.ts'
 import type { Manifest } from './export-format.ts'
-import { patiently } from './patience.ts'
+import { throughOutages } from './outages.ts'
 
 /** A slot that another event has here: its fractal stays as it is here. */
 export type Conflict = {
@@ -55,11 +55,11 @@ export async function planImport(
   const there = new Uint8Array(Math.ceil((manifest.events + 1) / 8))
   const conflicts = new Map<string, Conflict>()
   const open = new Map<string, string>()
-  const isEmpty = await patiently(signal, () => isNothingIn(log))
+  const isEmpty = await throughOutages(signal, () => isNothingIn(log))
   let count = 0
 
   async function look(line: Line): Promise<void> {
-    const holder = await patiently(signal, () => log.read(names.inNamespace(line.slot)))
+    const holder = await throughOutages(signal, () => log.read(names.inNamespace(line.slot)))
     if (!holder) return
     if (holder.id === eventIdOf(line)) {
       there[line.number >> 3] = (there[line.number >> 3] ?? 0) | (1 << (line.number & 7))

@@ -14,7 +14,7 @@ import type { Manifest } from './export-format.ts'
 import { copyImage, forEachImage } from './export-images.ts'
 import { createLineAppender } from './import-append.ts'
 import { type Conflict, fractalOf, planImport } from './import-plan.ts'
-import { interrupted, patiently } from './patience.ts'
+import { interrupted, throughOutages } from './outages.ts'
 
 export type ImportOptions = {
   dir: string
@@ -127,13 +127,13 @@ function recordOf(broker: Broker, id: string, { log, first, last, events }: Mani
   /** Until somebody has recorded it, which another import of the same export may do at the same time. */
   async function ensure(event: Event): Promise<void> {
     for (;;) {
-      const newest = await patiently(signal, () => imports.newest(id))
+      const newest = await throughOutages(signal, () => imports.newest(id))
       if ((newest?.type ?? 'ImportFinished') === event.type) return
       const next = { ...event, aggregate: id, version: (newest?.version ?? 0) + 1 } as NewAggregateEvent<
         typeof importKind
       >
       const identified = identify(next, `/import/${hostname()}`)
-      await patiently(signal, () => imports.append(identified, { withinMs: 10_000, signal }))
+      await throughOutages(signal, () => imports.append(identified, { withinMs: 10_000, signal }))
     }
   }
   return {

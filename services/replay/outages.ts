@@ -9,7 +9,7 @@ const PAUSE_MS = 200
  * Asks again for a minute where that throws `log-unavailable`, unless there is no such stream. Throws `aborted` where it
  * failed and `signal` had fired.
  */
-export async function patiently<T>(signal: AbortSignal, ask: () => Promise<T>): Promise<T> {
+export async function throughOutages<T>(signal: AbortSignal, ask: () => Promise<T>): Promise<T> {
   const deadline = Date.now() + PATIENCE_MS
   for (;;) {
     try {

@@ -71,21 +71,24 @@ export function bulkFold(
   }
 
   /**
-   * Everything that was gathered, and the fractals that are let go so that `most` are left. Resolves once that is on its way; what
-   * became of it comes out with the next one.
+   * Sends everything that was gathered, and the fractals that are let go so that `most` are left, which is settled at once: whatever is
+   * prepared from now on meets what is left. Resolves once what was sent before it is there.
    */
-  async function send(from: LogPosition, to: LogPosition, most: number): Promise<void> {
-    await loading
+  function send(from: LogPosition, to: LogPosition, most: number): Promise<void> {
     const { rows, held } = gathered
     const current = letGoOf(most)
     const afterwards: SQL[] = []
     if (current.length > 0) afterwards.push(putInTable(model, current))
     if (held.length > 0) afterwards.push(putInHeld(model, held))
     const at = checkpointAt ?? from
+    const last = loading
     gathered = nothing()
     checkpointAt = to
-    loading = load({ tables, fence: fenceOf(copy, at, to), into: model.versions, rows, afterwards }, at)
+    loading = last.then(() =>
+      load({ tables, fence: fenceOf(copy, at, to), into: model.versions, rows, afterwards }, at),
+    )
     loading.catch(() => {}) // thrown once it is awaited
+    return last
   }
 
   async function load(loading: Loading, at: LogPosition): Promise<void> {

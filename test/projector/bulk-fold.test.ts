@@ -4,11 +4,12 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { isFaafoError } from '../../events/errors.ts'
 import type { NewEvent } from '../../events/events.ts'
-import { openBulkLoader } from '../../services/platform/bulk-loader.ts'
+import { type BulkLoader, openBulkLoader } from '../../services/platform/bulk-loader.ts'
 import { type LogPosition, startOfLog } from '../../services/platform/log-reader.ts'
 import { migrateDatabase } from '../../services/platform/migrate.ts'
 import { liveModel } from '../../services/platform/read-model.ts'
 import { checkpoint, fractal, fractalVersion, heldEvent } from '../../services/platform/schema.ts'
+import { pause } from '../../services/platform/shutdown.ts'
 import { bulkFold } from '../../services/projector/bulk-fold.ts'
 import { openCheckpoint } from '../../services/projector/checkpoint.ts'
 import { foldLog } from '../../services/projector/fold-log.ts'
@@ -21,7 +22,7 @@ import { type Projection, requested, withProjection } from './with-projection.ts
 const { signal } = new AbortController()
 const withTables = (use: (p: Projection) => Promise<void>) => withProjection(withPostgres, use)
 
-/** Folds the log into the served tables, as if nobody read them. */
+/** Folds the log into the served tables, as if nobody read them; what is loaded comes late. */
 async function foldInBulk(
   { parts }: Projection,
   { kept, batchSize, atOnce }: { kept: number; batchSize: number; atOnce: number },
@@ -33,7 +34,8 @@ async function foldInBulk(
   try {
     const { epoch } = await openCheckpoint(parts.db)
     const copy = { model: liveModel, epoch }
-    const { prepare, settle, finish } = bulkFold(parts.db, copy, loader, { kept, atOnce })
+    const behind: BulkLoader = { ...loader, load: (loading) => pause(2).then(() => loader.load(loading)) }
+    const { prepare, settle, finish } = bulkFold(parts.db, copy, behind, { kept, atOnce })
     let position = startOfLog
     const onProgress = (reached: LogPosition) => {
       position = reached

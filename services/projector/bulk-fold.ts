@@ -23,18 +23,21 @@ const AT_ONCE = 2_500
 /** Rows that are encoded in one turn of the event loop. */
 const ENCODED_AT_ONCE = 50
 
+type BulkFold = {
+  prepare: Prepare
+  settle(position: LogPosition): Promise<void>
+  finish(position: LogPosition): Promise<void>
+  /** Resolves once nothing is on its way any more, whatever became of it. */
+  idle(): Promise<void>
+}
+
 /**
  * Folds the log into a copy that nobody reads yet, by COPY. Rows are added and never changed: that of a fractal is written
  * once events have been about others for long, and taken out again where another event comes, so that there are fewer than
  * the checkpoint says until `finish`. Batches are gathered, so that the checkpoint may be behind what was written until `settle`. For a copy
  * that is dropped should anything fail.
  */
-export function bulkFold(
-  db: Db,
-  copy: Copy,
-  loader: BulkLoader,
-  { kept = KEPT, atOnce = AT_ONCE } = {},
-): { prepare: Prepare; settle(position: LogPosition): Promise<void>; finish(position: LogPosition): Promise<void> } {
+export function bulkFold(db: Db, copy: Copy, loader: BulkLoader, { kept = KEPT, atOnce = AT_ONCE } = {}): BulkFold {
   const { model } = copy
   /** The last one that an event was about is the last. */
   const states = new Map<string, Task>()
@@ -126,6 +129,7 @@ export function bulkFold(
       await send(position, position, 0)
       await loading
     },
+    idle: () => loading.catch(() => {}),
   }
 }
 

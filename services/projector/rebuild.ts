@@ -134,12 +134,18 @@ function withWayOut(error: FaafoError): FaafoError {
  */
 async function fill(parts: ProjectorParts, copy: Copy, options: Options): Promise<void> {
   const loader = await openBulkLoader(parts.db, parts.logger)
+  const bulk = loader && bulkFold(parts.db, copy, loader)
   try {
-    const bulk = loader && bulkFold(parts.db, copy, loader)
-    const position = await catchUp(parts, copy, options, bulk ? { ...bulk, batchSize: PREPARED } : {})
+    const position = await catchUp(
+      parts,
+      copy,
+      options,
+      bulk ? { prepare: bulk.prepare, settle: bulk.settle, batchSize: PREPARED } : {},
+    )
     await bulk?.finish(position)
   } catch (error) {
-    if (!loader || !isRefusal(rootCause(error))) throw error
+    if (!bulk || !isRefusal(rootCause(error))) throw error
+    await bulk.idle()
     await loader.close()
     await emptyCopy(parts.db, copy)
     await catchUp(parts, copy, options)

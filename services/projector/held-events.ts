@@ -1,4 +1,4 @@
-import { asc, eq, inArray, isNotNull, sql } from 'drizzle-orm'
+import { and, asc, eq, inArray, isNotNull, lte, sql } from 'drizzle-orm'
 import type { RecordedEvent } from '../../events/events.ts'
 import { type Parked, parkedIdOf } from '../../events/parked.ts'
 import { type Db, querying } from '../platform/database.ts'
@@ -106,5 +106,8 @@ export const readHeldOf = (db: Db, { held }: ReadModel, fractals: string[]): Pro
 /** Notes in the row of an event what the last try led to. */
 export const noteTry = (db: Db, { held }: ReadModel, seq: number, parked: Parked): Promise<void> =>
   querying('note a try', async () => {
-    await db.update(held).set(triedOf(parked)).where(eq(held.seq, seq))
+    await db
+      .update(held)
+      .set(triedOf(parked))
+      .where(and(eq(held.seq, seq), lte(held.tries, parked.tries))) // others may have tried, and noted it, meanwhile
   })

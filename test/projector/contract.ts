@@ -11,7 +11,7 @@ import { generateLog } from '../support/generated-log.ts'
 import { completed } from '../support/legal-history.ts'
 import { root } from '../support/project.ts'
 import { until } from '../support/until.ts'
-import { type Projection, requested, type WithDatabase, withProjection } from './with-projection.ts'
+import { oneStandsBy, type Projection, requested, type WithDatabase, withProjection } from './with-projection.ts'
 
 /** `faafo projector` as a process of its own, logging all. */
 const startProcess = ({ server, database }: Projection): Promise<Child> =>
@@ -61,14 +61,7 @@ export function projectorContract(withDatabase: WithDatabase): void {
     await generateLog(p.server.url, 5_100)
     await p.caughtUp()
     assert.equal(await p.equalsLog(), { seq: 5_100, fractals: 1_700 })
-    await until(
-      async () => {
-        await p.append(requested())
-        return projectors.some((one) => one.said('standing by'))
-      },
-      { what: 'one stands by' },
-    )
-    await p.caughtUp()
+    await oneStandsBy(p, () => projectors.some((one) => one.said('standing by')))
     await p.equalsLog()
   })
 
@@ -85,13 +78,7 @@ export function projectorContract(withDatabase: WithDatabase): void {
     const active = await startProcess(p)
     await p.caughtUp()
     const standby = p.start()
-    await until(
-      async () => {
-        await p.append(requested())
-        return standby.said('standing by') || active.output().includes('standing by')
-      },
-      { what: 'one stands by' },
-    )
+    await oneStandsBy(p, () => standby.said('standing by') || active.output().includes('standing by'))
     await active.end('SIGKILL')
     await p.append(requested())
     await p.caughtUp()

@@ -12,7 +12,7 @@ import { generateLog } from '../support/generated-log.ts'
 import { completed } from '../support/legal-history.ts'
 import { root } from '../support/project.ts'
 import { until } from '../support/until.ts'
-import { type Projection, requested, withProjection } from './with-projection.ts'
+import { oneStandsBy, type Projection, requested, withProjection } from './with-projection.ts'
 
 const MANY = Math.ceil(MANY_EVENTS / 3) * 3
 
@@ -56,14 +56,7 @@ given('two that fill it at the same time leave what one would have left', async 
   const projectors = [p.start(), p.start()]
   await p.caughtUp()
   assert.is((await p.equalsLog()).seq, MANY)
-  await until(
-    async () => {
-      await p.append(requested())
-      return projectors.some((one) => one.said('standing by'))
-    },
-    { what: 'one stands by' },
-  )
-  await p.caughtUp()
+  await oneStandsBy(p, () => projectors.some((one) => one.said('standing by')))
   await p.equalsLog()
 })
 

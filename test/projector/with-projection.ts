@@ -125,3 +125,15 @@ export const requested = (fractal = v4()): NewEvent<'TaskRequested'> => ({
   fractal,
   data: { generation: 1, cause: 'created', params, chosen: ['cx', 'cy'], requestHash: sha256 },
 })
+
+/** Appends until a projector has noticed that another one is active, and that one is at the end. */
+export async function oneStandsBy(p: Projection, said: () => boolean): Promise<void> {
+  await until(
+    async () => {
+      await p.append(requested())
+      return said()
+    },
+    { what: 'one stands by' },
+  )
+  await p.caughtUp()
+}

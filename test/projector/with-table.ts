@@ -19,3 +19,12 @@ export async function remains({ parts: { db } }: Projection): Promise<string[]> 
   )
   return [...found.map(({ name }) => name), ...checkpoints.map(({ projection }) => projection)]
 }
+
+/** What remains of one that took over. */
+export const afterRebuild = [
+  'faafo_previous.fractal',
+  'faafo_previous.fractal_version',
+  'faafo_previous.held_event',
+  'fractal',
+  'fractal-previous',
+]

@@ -5,51 +5,22 @@ import { v4 } from 'uuid'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { FaafoError, isFaafoError } from '../../events/errors.ts'
-import type { NewEvent, RecordedEvent } from '../../events/events.ts'
+import type { NewEvent } from '../../events/events.ts'
 import { importKind } from '../../events/import.ts'
-import { fold, isFractal, type Task } from '../../events/task.ts'
 import { aggregatesOf } from '../../services/platform/aggregates.ts'
 import { fractalAsOf } from '../../services/platform/as-of.ts'
 import { openImports } from '../../services/platform/imports.ts'
-import { readLog, startOfLog } from '../../services/platform/log-reader.ts'
 import { lastSeqBy } from '../../services/platform/log-time.ts'
 import { tailLog } from '../../services/replay/tail.ts'
 import { identified, requested } from '../platform/with-log.ts'
 import { generateLog } from '../support/generated-log.ts'
 import { completed } from '../support/legal-history.ts'
 import { appendLegalHistories } from '../support/legal-log.ts'
-import { seededRandom } from '../support/seeded-random.ts'
-import { until } from '../support/until.ts'
-import { keptOf, type Place, withTwoPlaces } from './with-export.ts'
+import { folds, kept, keptOf, withTwoPlaces } from './with-export.ts'
 
 const never = new AbortController().signal
 const seed = Math.floor(Math.random() * 2 ** 31)
 console.log(`seed ${seed}`)
-
-/** The state of every fractal, in the order of creation, but for what names sequences. */
-async function folds(place: Place): Promise<unknown[]> {
-  const { lastSeq } = await place.log.head()
-  const histories = new Map<string, RecordedEvent[]>()
-  const done = new AbortController()
-  if (lastSeq === 0) return []
-  for await (const batch of readLog(place, { from: startOfLog, signal: done.signal })) {
-    for (const event of batch) histories.set(event.fractal, [...(histories.get(event.fractal) ?? []), event])
-    if ((batch.at(-1)?.seq ?? 0) >= lastSeq) done.abort()
-  }
-  return [...histories].map(([uuid, events]) => [uuid, withoutSequences(fold(events))])
-}
-
-const withoutSequences = (task: Task) =>
-  isFractal(task) ? { ...task, first: task.first.id, last: task.last.id } : task
-
-/** A broker that is too busy to answer has it asked again. */
-const isAt = ({ log }: Place, seq: number): Promise<boolean> =>
-  log.head().then(
-    ({ lastSeq }) => lastSeq >= seq,
-    () => false,
-  )
-
-const kept = async (place: Place) => (await place.messages()).map(keptOf)
 
 test('a log comes to an empty installation as it was: every event, in its order, with its time; and so back', () =>
   withTwoPlaces(async (source, target, dir) => {
@@ -98,66 +69,6 @@ test('an import done twice, or of exports that overlap, brings each event once',
     assert.equal(await kept(target), await kept(source))
     const types = (await aggregatesOf(target.broker, importKind).history(first.id)).map(({ type }) => type)
     assert.equal(types, ['ImportBegun', 'ImportFinished', 'ImportBegun', 'ImportFinished'])
-  }))
-
-test('an import interrupted at any moment goes on when it is done again', () =>
-  withTwoPlaces(async (source, target, dir) => {
-    await generateLog(source.server.url, 6_000)
-    await source.exportTo(dir)
-    const random = seededRandom(seed)
-    for (let stops = 0; stops < 4; stops++) {
-      const stop = new AbortController()
-      const at = 1_000 + Math.floor(random() * 4_000)
-      const importing = target.importFrom(dir, { signal: stop.signal }).catch((error) => error)
-      let over = false
-      void importing.then(() => {
-        over = true
-      })
-      await until(async () => over || (await isAt(target, at)), { what: `${at} events are there`, everyMs: 0 })
-      stop.abort()
-      const ended = await importing
-      if (ended instanceof Error) assert.ok(isFaafoError(ended, 'aborted'), String(ended))
-    }
-    const { appended, duplicates } = await target.importFrom(dir)
-    assert.is(appended + duplicates, 6_000)
-    assert.equal(await kept(target), await kept(source))
-  }))
-
-test('imports of one export at the same time, and a broker that is killed meanwhile, are no harm', () =>
-  withTwoPlaces(async (source, target, dir) => {
-    await generateLog(source.server.url, 6_000)
-    await source.exportTo(dir)
-    const importing = Promise.all([target.importFrom(dir), target.importFrom(dir)])
-    importing.catch(() => {}) // thrown once it is awaited
-    await until(() => isAt(target, 1_000), { what: '1,000 events are there', everyMs: 0 })
-    await target.server.kill()
-    await target.server.restart()
-    for (const { events, appended, duplicates, conflicts } of await importing) {
-      assert.equal([appended + duplicates, conflicts], [events, []])
-    }
-    const byFractal = async (place: Place) => {
-      const messages = await kept(place)
-      return messages.sort((a, b) => a.attributes['ce-subject']?.localeCompare(b.attributes['ce-subject'] ?? '') ?? 0)
-    }
-    assert.equal(await byFractal(target), await byFractal(source))
-    assert.equal(
-      new Map((await folds(target)) as [string, unknown][]),
-      new Map((await folds(source)) as [string, unknown][]),
-    )
-  }))
-
-test('a broker that is away when an import begins is waited for', () =>
-  withTwoPlaces(async (source, target, dir) => {
-    await appendLegalHistories(source.log, { seed, count: 10 })
-    await source.exportTo(dir)
-    const { appended } = await target.importFrom(dir)
-    await target.server.kill()
-    const importing = target.importFrom(dir)
-    importing.catch(() => {}) // thrown once it is awaited
-    const isAway = (error: unknown) => isFaafoError(error, 'log-unavailable')
-    await until(() => target.log.head().then(() => false, isAway), { what: 'a read has failed' })
-    await target.server.restart()
-    assert.is((await importing).duplicates, appended)
   }))
 
 test('a fractal that went another way here stays as it is, is told exactly, and keeps nothing else out', () =>

@@ -1,8 +1,10 @@
 import { join } from 'node:path'
 import { headers } from 'nats'
 import type { Cursor } from '../../events/cursor.ts'
+import type { RecordedEvent } from '../../events/events.ts'
+import { fold, isFractal, type Task } from '../../events/task.ts'
 import { openMessages } from '../../services/platform/log-messages.ts'
-import { type LogMessage, readMessages, startOfLog } from '../../services/platform/log-reader.ts'
+import { type LogMessage, readLog, readMessages, startOfLog } from '../../services/platform/log-reader.ts'
 import { type Exported, exportLog } from '../../services/replay/export.ts'
 import { type Imported, type ImportOptions, importLog } from '../../services/replay/import.ts'
 import { fileStore } from '../../services/storage/file-store.ts'
@@ -72,3 +74,21 @@ export function keptOf({ id, subject, headers, body, recordedAt }: LogMessage) {
   } = Object.fromEntries(Object.entries(headers).filter(([name]) => !name.startsWith('Nats-')))
   return { id, subject, attributes, body: Buffer.from(body).toString('latin1'), recordedAt }
 }
+
+export const kept = async (place: Place) => (await place.messages()).map(keptOf)
+
+/** The state of every fractal, in the order of creation, but for what names sequences. */
+export async function folds(place: Place): Promise<unknown[]> {
+  const { lastSeq } = await place.log.head()
+  const histories = new Map<string, RecordedEvent[]>()
+  const done = new AbortController()
+  if (lastSeq === 0) return []
+  for await (const batch of readLog(place, { from: startOfLog, signal: done.signal })) {
+    for (const event of batch) histories.set(event.fractal, [...(histories.get(event.fractal) ?? []), event])
+    if ((batch.at(-1)?.seq ?? 0) >= lastSeq) done.abort()
+  }
+  return [...histories].map(([uuid, events]) => [uuid, withoutSequences(fold(events))])
+}
+
+const withoutSequences = (task: Task) =>
+  isFractal(task) ? { ...task, first: task.first.id, last: task.last.id } : task

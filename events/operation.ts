@@ -27,7 +27,7 @@ const countsSchema = z.object({
   changed: count,
   /** Those whose state did not allow it, or that did not match any more once it was their turn. */
   unchanged: count,
-  /** Those that a newer version wrote, so that nothing can be decided about them. */
+  /** Those that a newer version wrote, or of which the table holds events back, so that nothing can be decided about them. */
   unreadable: count,
 })
 export type Counts = z.output<typeof countsSchema>

@@ -48,7 +48,7 @@ export const operationObjectSchema = z
         unchanged: z.int().meta({
           description: 'their state did not allow it, or they did not match any more once it was their turn',
         }),
-        unreadable: z.int().meta({ description: 'a newer version wrote them' }),
+        unreadable: z.int().meta({ description: 'a newer version wrote them, or events of theirs are parked' }),
       })
       .meta({ description: 'of the fractals dealt with so far, brought up to date about once a second' }),
     reason: z.string().nullable().meta({ description: 'why it failed' }),

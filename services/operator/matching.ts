@@ -74,7 +74,7 @@ export function createMatching(
 }
 
 async function positionOf(log: Log, upTo: { fractal: string; event: string }): Promise<number> {
-  const found = (await log.history(upTo.fractal)).find(({ id }) => id === upTo.event)
+  const found = (await log.wholeHistory(upTo.fractal)).find(({ id }) => id === upTo.event) // read or not
   if (!found) throw lost(`event ${upTo.event}, its last one when the operation was requested, is not in it any more`)
   return found.seq
 }

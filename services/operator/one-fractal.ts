@@ -44,7 +44,12 @@ export async function changeOne(
         if (seenAt !== undefined && isFractal(task) && task.last.seq !== seenAt) {
           await matching.reached(task.last.seq, enough)
           seenAt = (await matching.among([fractal])).get(fractal)
-          if (seenAt !== undefined && seenAt !== task.last.seq) return enough.aborted ? [] : null
+          if (enough.aborted) return []
+          if (seenAt !== undefined && seenAt > task.last.seq) return null
+          if (seenAt !== undefined && seenAt < task.last.seq) {
+            result = 'unreadable' // the table is past that event, and holds it back
+            return []
+          }
         }
         if (seenAt === undefined) {
           result = 'unchanged'

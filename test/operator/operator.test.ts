@@ -3,13 +3,21 @@ import { v4 } from 'uuid'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { encode } from '../../events/codec.ts'
-import type { FractalEvent } from '../../events/events.ts'
+import { parseCursor } from '../../events/cursor.ts'
+import type { FractalEvent, NewEvent } from '../../events/events.ts'
 import { decide, type OperationCommand } from '../../events/operation.ts'
+import { parkedIdOf } from '../../events/parked.ts'
+import { readCheckpoint } from '../../services/platform/checkpoint.ts'
 import { identify } from '../../services/platform/identity.ts'
 import { runProjector } from '../../services/projector/projector.ts'
+import { dropEvent, parkEvent } from '../../services/replay/park-events.ts'
 import { start as begin, complete, create, fail, json, post } from '../api/with-api.ts'
+import { identified } from '../platform/with-log.ts'
+import { requested as someRequest } from '../projector/with-projection.ts'
 import { withPglite } from '../support/database.ts'
+import { NEWER } from '../support/newer-program.ts'
 import { until } from '../support/until.ts'
+import { writeRaw } from '../support/write-raw.ts'
 import { type Bulk, counts, status, withBulk } from './with-operator.ts'
 
 for (const [name, database] of [
@@ -206,6 +214,39 @@ test('a fractal that a newer version wrote is counted apart, and does not stop t
     await broker.nc().request(broker.names.slot(event), body, { headers: head, timeout: 5_000 })
     bulk.start()
     assert.equal((await bulk.over(id)).counts, counts(2, 0, 1))
+  }))
+
+for (const [decision, expected] of [
+  ['parked', counts(1, 0, 1)],
+  ['dropped', counts(2)],
+] as const) {
+  test(`the last event of the log may be one that was ${decision} because nobody could read it`, () =>
+    withBulk(async (bulk) => {
+      const [, odd = ''] = await bulk.createMany(2)
+      await bulk.projected()
+      const data = { generation: 1, entry: 1, worker: 'w', isolated: false }
+      const started: NewEvent = { type: 'TaskStarted', fractal: odd, data }
+      const cursor = parseCursor(parkedIdOf(await writeRaw(bulk.server.url, started, NEWER)))
+      await (decision === 'parked' ? parkEvent : dropEvent)(bulk, cursor)
+      const id = await bulk.bulk('delete')
+      bulk.start()
+      assert.equal((await bulk.over(id)).counts, expected)
+    }))
+}
+
+test('a fractal of which the table holds events back is counted apart, and does not stop the others', () =>
+  withBulk(async (bulk) => {
+    const [uuid = ''] = await bulk.createMany(2)
+    const { data } = someRequest()
+    await bulk.log.append(identified({ type: 'TaskCancelled', fractal: uuid, data: { generation: 1, reason: 'no' } }))
+    const tooWide = { ...data, generation: 2, cause: 'retry' as const, params: { ...data.params, width: 2 ** 40 } }
+    const { event } = await bulk.log.append(identified({ type: 'TaskRequested', fractal: uuid, data: tooWide }))
+    const isHalted = async () => ((await readCheckpoint(bulk.db))?.halted ?? null) !== null
+    await until(isHalted, { what: 'the projector halts' })
+    await parkEvent(bulk, parseCursor(parkedIdOf(event)))
+    await bulk.projected()
+    bulk.start()
+    assert.equal((await bulk.over(await bulk.bulk('delete'))).counts, counts(1, 0, 1))
   }))
 
 test.run()

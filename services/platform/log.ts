@@ -35,6 +35,9 @@ export type Log = Pick<Slots<RecordedEvent>, 'read' | 'at' | 'messageAt' | 'head
 
 export type Appended = { won: boolean; event: RecordedEvent }
 
+/** How long it may take until an event that operators dropped counts for nothing here, too. */
+const DROPPED_MS = 2_000
+
 type Decode = (message: ReceivedMessage, position: Position) => RecordedEvent
 
 /** `decode`: which events this program knows, all of today's where none is given. */
@@ -44,11 +47,20 @@ export function createLog(broker: Broker, decode: Decode = decodeOurs): Log {
   const { append, at, messageAt, head } = slots
   const parked = parkedEvents(broker)
 
-  /** Looked up once for each connection: what is dropped later cannot be read by those who are there. */
-  let dropped: Promise<ReadonlySet<string>> | undefined
+  let dropped: { at: number; events: Promise<ReadonlySet<string>> } | undefined
   broker.onReconnect(() => {
     dropped = undefined
   })
+
+  function droppedByNow(): Promise<ReadonlySet<string>> {
+    if (dropped && Date.now() - dropped.at < DROPPED_MS) return dropped.events
+    const asked = { at: Date.now(), events: droppedEvents(broker) }
+    dropped = asked
+    asked.events.catch(() => {
+      if (dropped === asked) dropped = undefined
+    })
+    return asked.events
+  }
 
   /** What is in a slot; undefined: it was dropped. */
   async function known(slot: string): Promise<RecordedEvent | null | undefined> {
@@ -93,11 +105,7 @@ export function createLog(broker: Broker, decode: Decode = decodeOurs): Log {
   }
 
   async function history(uuid: string): Promise<RecordedEvent[]> {
-    dropped ??= droppedEvents(broker)
-    const ignored = await dropped.catch((error) => {
-      dropped = undefined
-      throw error
-    })
+    const ignored = await droppedByNow()
     const events = await inSlotsOf(uuid, known)
     return ignored.size === 0 ? events : events.filter((event) => !ignored.has(parkedIdOf(event)))
   }

@@ -5,8 +5,10 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { type ErrorCode, FaafoError } from '../../events/errors.ts'
 import type { FractalEvent, NewEvent } from '../../events/events.ts'
+import { parkedIdOf } from '../../events/parked.ts'
 import { openBroker } from '../../services/platform/broker.ts'
 import { type Appended, createLog, type Log } from '../../services/platform/log.ts'
+import { decideOn, parkedEvents } from '../../services/platform/parked-events.ts'
 import { keptLog } from '../api/with-api.ts'
 import { reconfigure, withBroker } from '../support/broker.ts'
 import { freeze } from '../support/freeze.ts'
@@ -225,6 +227,22 @@ test('a fractal is told by its own slots, in the order of the log', () =>
     await log.append(identified({ type: 'TaskDeleted', fractal: uuid, data: {} }))
     assert.is((await log.load(uuid)).status, 'deleted')
     assert.equal(await log.load(v4()), { status: 'unknown' })
+  }))
+
+test('an event that others drop counts for nothing after a moment, although it can be read', () =>
+  withLog(async ({ broker, log }) => {
+    const request = requested()
+    const { fractal } = request
+    await log.append(request)
+    const cancelled = identified({ type: 'TaskCancelled', fractal, data: { generation: 1, reason: 'asked for' } })
+    const { event } = await log.append(cancelled)
+    assert.is((await log.load(fractal)).status, 'cancelled')
+    const parked = parkedEvents(broker)
+    const id = parkedIdOf(event)
+    const data = { fractal, eventType: event.type, schemaVersion: '1', error: 'no', program: '0' }
+    await decideOn(parked, { type: 'park', id, data }, '/test')
+    await decideOn(parked, { type: 'drop', id }, '/test')
+    await until(async () => (await log.load(fractal)).status === 'requested', { what: 'it counts for nothing' })
   }))
 
 test('installations in two namespaces share a broker and see nothing of each other', () =>

@@ -120,7 +120,7 @@ async function* readBatches<E extends Entry>(
     try {
       const head = await verifyPosition(log, position)
       position = { ...position, streamCreated: head.created }
-      for await (const batch of readSession(broker, position, batchSize, doubt.signal, read)) {
+      for await (const batch of readSession({ broker, log }, position, batchSize, doubt.signal, read)) {
         const last = batch.at(-1)
         if (!last) continue
         yield batch
@@ -148,7 +148,7 @@ export const positionAfter = (position: LogPosition, last: Entry): LogPosition =
 
 /** Batches through one ephemeral consumer, until `doubt` fires or a delivery was lost. */
 async function* readSession<E extends Entry>(
-  broker: Broker,
+  { broker, log }: { broker: Broker; log: Look },
   from: LogPosition,
   batchSize: number,
   doubt: AbortSignal,
@@ -173,6 +173,7 @@ async function* readSession<E extends Entry>(
   let delivered = 0
   try {
     while (!doubt.aborted) {
+      const before = delivered
       fetching = await consumer.fetch({ max_messages: 2 * batchSize, expires: FETCH_MS })
       if (doubt.aborted) return
       let batch: E[] = []
@@ -188,8 +189,7 @@ async function* readSession<E extends Entry>(
         const expected = seq + 1
         if (message.seq !== expected) {
           if (batch.length > 0) yield batch
-          const reason = `events ${expected} to ${message.seq - 1} are missing from the log`
-          throw new FaafoError('log-replaced', `cannot go on from event ${seq}: ${reason}`, { details: { seq } })
+          throw missing(seq, message.seq - 1)
         }
         try {
           const event = read(message)
@@ -210,6 +210,7 @@ async function* readSession<E extends Entry>(
       if (batch.length > 0 && !doubt.aborted) yield batch
       // What was on its way when the fetch ran out does not arrive any more, and where nothing comes after it nothing tells.
       if (doubt.aborted || (await jsm.consumers.info(stream, name)).delivered.consumer_seq !== delivered) return
+      if (delivered === before) await verifyEnd(log, seq)
     }
   } finally {
     doubt.removeEventListener('abort', interrupt)
@@ -217,6 +218,19 @@ async function* readSession<E extends Entry>(
     if (!nc.isClosed()) jsm.consumers.delete(stream, name).catch(() => {}) // else it goes after its inactivity
   }
 }
+
+/** Throws `log-replaced` where the log says that it goes on after `seq`, and has nothing there: of that no delivery tells. */
+async function verifyEnd(log: Look, seq: number): Promise<void> {
+  const { lastSeq } = await log.head()
+  if (lastSeq > seq && (await log.messageAt(lastSeq)) === null) throw missing(seq, lastSeq)
+}
+
+const missing = (seq: number, last: number) =>
+  new FaafoError(
+    'log-replaced',
+    `cannot go on from event ${seq}: events ${seq + 1} to ${last} are missing from the log`,
+    { details: { seq } },
+  )
 
 /** Messages that have arrived and were not iterated yet; the one in hand counts as pending there. */
 const waiting = (messages: ConsumerMessages) => messages.getPending() - 1

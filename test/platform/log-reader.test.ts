@@ -1,6 +1,6 @@
 import { Buffer } from 'node:buffer'
 import { spawn } from 'node:child_process'
-import { headers } from 'nats'
+import { headers, nanos } from 'nats'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { encode } from '../../events/codec.ts'
@@ -207,6 +207,22 @@ test('an event that cannot be read is met after those before it', () =>
     if (!(reading.error instanceof FaafoError)) throw reading.error
     assert.is(reading.error.code, 'undecodable-event')
     assert.equal(reading.error.details, { seq: 31, eventId: event.id, eventType: 'TaskPainted' })
+  }))
+
+test('events that are missing from the end of the log are not waited for', () =>
+  withLog(async (parts) => {
+    await generateLog(parts.server.url, 12)
+    const { names } = parts.broker
+    await withAdministration(parts.server.url, async (jsm) => {
+      await jsm.streams.update(names.stream, { max_age: nanos(100), duplicate_window: nanos(100) })
+      const isEmpty = async () => (await jsm.streams.info(names.stream)).state.messages === 0
+      await until(isEmpty, { what: 'all of them are too old' })
+    })
+    const reading = startReading(parts)
+    await until(() => reading.ended, { what: 'it gives up', withinMs: 60_000 })
+    if (!(reading.error instanceof FaafoError)) throw reading.error
+    assert.is(reading.error.code, 'log-replaced')
+    assert.match(reading.error.message, /events 1 to 12 are missing from the log$/)
   }))
 
 test('imported events keep the time of their first log, which those around them do not heed', () =>

@@ -167,7 +167,7 @@ async function foldOn(
   } catch (error) {
     // It may be gone past, from the checkpoint before it.
     if (isFaafoError(error, 'undecodable-event')) {
-      await written()
+      if (await written()) return
       await settle(position)
     }
     throw error

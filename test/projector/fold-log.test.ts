@@ -5,7 +5,9 @@ import { foldLog } from '../../services/projector/fold-log.ts'
 import { compareWithLog } from '../support/compare-with-log.ts'
 import { withPostgres } from '../support/database.ts'
 import { appendLegalHistories } from '../support/legal-log.ts'
-import { withProjection } from './with-projection.ts'
+import { NEWER } from '../support/newer-program.ts'
+import { writeRaw } from '../support/write-raw.ts'
+import { requested, withProjection } from './with-projection.ts'
 
 const { signal } = new AbortController()
 
@@ -36,6 +38,17 @@ test('it ends within a batch where it is asked to', () =>
       const { seq, differences } = await compareWithLog(parts)
       assert.equal([seq, differences], [until, []])
     }
+  }))
+
+test('it ends where it is asked to, although the event after cannot be read', () =>
+  withProjection(withPostgres, async ({ parts, server, append }) => {
+    const request = requested()
+    await append(request, requested(), requested())
+    const { fractal } = request
+    await writeRaw(server.url, { type: 'TaskCancelled', fractal, data: { generation: 1, reason: 'asked for' } }, NEWER)
+    const isDone = async ({ seq }: { seq: number }) => seq === 3
+    await foldLog(parts, { signal, batchSize: 3, isDone })
+    assert.is((await compareWithLog(parts)).seq, 3)
   }))
 
 test.run()

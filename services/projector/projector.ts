@@ -28,8 +28,13 @@ const MAX_BACKOFF_MS = 1_000
  * checkpoint (`halted`), and looks again every few seconds whether the cause is gone: the right folder put back, a
  * rebuild, a newer program in its place, the event parked. What is held back for parked events is tried again when it starts. The process lives on, because an exit would only have its supervisor start
  * it over and over.
+ * `rebuilding`: the same parts for whole read models, where single statements take long.
  */
-export async function runProjector(parts: ProjectorParts, signal: AbortSignal): Promise<void> {
+export async function runProjector(
+  parts: ProjectorParts,
+  signal: AbortSignal,
+  rebuilding: ProjectorParts = parts,
+): Promise<void> {
   const { logger } = parts
   let failures = 0
   let renewal: Promise<void> | undefined
@@ -52,13 +57,13 @@ export async function runProjector(parts: ProjectorParts, signal: AbortSignal): 
   }
   function renewWhereOld() {
     if (renewal || !opened || opened.version >= PROJECTION_VERSION) return
-    renewal = renew(parts, signal).finally(() => {
+    renewal = renew(rebuilding, signal).finally(() => {
       renewal = undefined
     })
   }
   while (!signal.aborted) {
     try {
-      if (fills) fills = await fillEmpty(parts, signal)
+      if (fills) fills = await fillEmpty(rebuilding, signal)
       if (signal.aborted) break
       await foldLog(parts, { signal, onOpen, onProgress })
     } catch (error) {

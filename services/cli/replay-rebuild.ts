@@ -27,14 +27,18 @@ Examples:
     .action((options: Options, self: Command) =>
       inSession(self, surroundings, (session) => rebuildTable(session, options), { changes: true }),
     )
-  replay
+  const rollback = replay
     .command('rollback')
     .summary('put the table before the last rebuild back')
     .description(
       'The table and the one before it change places, at one instant, once that one is up to date. A second rollback undoes the first.',
     )
-    .addHelpText('after', '\nExamples:\n  $ faafo replay rollback')
-    .action((_: unknown, self: Command) => inSession(self, surroundings, rollBackTable, { changes: true }))
+    .option('--dry-run', 'change nothing: only say whether there is a table to put back, and where it stands')
+  addOutputOption(rollback)
+    .addHelpText('after', '\nExamples:\n  $ faafo replay rollback --dry-run\n  $ faafo replay rollback')
+    .action((options: Options, self: Command) =>
+      inSession(self, surroundings, (session) => rollBackTable(session, options), { changes: true }),
+    )
 }
 
 async function rebuildTable(session: Session, { dryRun = false, output }: Options): Promise<void> {
@@ -67,12 +71,17 @@ const textOf = ({ version, inTable, inLog, columns }: Compared): string => {
   return `${as}${inLog ? `differs in ${columns.join(', ')}` : 'not in the log'}`
 }
 
-async function rollBackTable(session: Session): Promise<void> {
+async function rollBackTable(session: Session, { dryRun = false, output }: Options): Promise<void> {
   const { onInstallation } = await import('./installation.ts')
   const { seq } = await onInstallation(session, 'folding', async ({ report, signal, ...parts }) =>
-    (await import('../projector/rebuild.ts')).rollBack(parts, { signal, onProgress: folding(report) }),
+    (await import('../projector/rebuild.ts')).rollBack(parts, { dryRun, signal, onProgress: folding(report) }),
   )
-  session.say(`the table before is back, up to date with the log's ${seq} events`)
+  if (output === 'json') await session.printJson({ took_over: !dryRun, seq })
+  session.say(
+    dryRun
+      ? `the table before stands at event ${seq} of the log; nothing was changed`
+      : `the table before is back, up to date with the log's ${seq} events`,
+  )
 }
 
 const folding =

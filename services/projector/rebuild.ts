@@ -85,15 +85,23 @@ export function compareTable(
  * Puts the read model that was served before the last rebuild back, once it has been brought up to date; the two change
  * places, so that a second one undoes the first. Throws `not-found` where none is kept,
  * `illegal-transition` where another version of the projection made it, `log-replaced` where it is of another log, and as `foldLog`.
+ * With `dryRun` it only looks: `seq` is where that table stands.
  */
-export async function rollBack(parts: ProjectorParts, options: Options): Promise<{ seq: number }> {
-  const { db } = parts
+export async function rollBack(
+  parts: ProjectorParts,
+  { dryRun = false, ...options }: Options & { dryRun?: boolean },
+): Promise<{ seq: number }> {
+  const { db, log } = parts
   await migrateDatabase(db)
   const row = await readCheckpoint(db, previousModel)
   if (!row) throw new FaafoError('not-found', 'cannot roll back: no table from before a rebuild is kept')
   if (row.version !== PROJECTION_VERSION) throw otherVersion('roll back', row.version)
+  if (dryRun) {
+    await verifyPosition(log, positionOf(row))
+    return { seq: row.seq }
+  }
   const served = positionOf(await openCheckpoint(db))
-  const replaces = (await astray(parts.log, served)) && served
+  const replaces = (await astray(log, served)) && served
   const copy: Copy = { model: previousModel, epoch: row.epoch }
   await catchUp(parts, copy, options)
   return { seq: await changeAtEnd(parts, copy, options, (position) => putBack(db, copy, position, replaces)) }

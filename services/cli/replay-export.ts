@@ -60,5 +60,7 @@ async function exportTo(
   const pictures = images ? `, ${images.copied} images` : ''
   say(`${dir} holds ${events} events${events > 0 ? `, ${first} to ${last}` : ''}, ${added} of them new${pictures}`)
   if (images && images.missing > 0)
-    say(`${images.missing} images were missing or damaged; faafo replay verify names them`)
+    say(
+      `${images.missing} images were missing or damaged; faafo replay verify names those of fractals that are not deleted`,
+    )
 }

@@ -105,7 +105,7 @@ export const imageFinding = (kind: 'image-missing' | 'image-damaged', { uuid, im
 export const elsewhere = (count: number): Finding => ({
   ...{ kind: 'image-missing', uuid: null, cursor: null },
   problem: `none of the ${count} images is in storage`,
-  remedy: 'set STORAGE_URL to that of the workers; where it is, retry every completed fractal',
+  remedy: 'set STORAGE_URL to that of the workers; where it is, retry each of these',
 })
 
 export const pictureFinding = ({ uuid, pixelChecksum, kernelVersion }: FractalRow, drawn: string): Finding => ({

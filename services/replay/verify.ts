@@ -179,7 +179,8 @@ export async function verify(
     } finally {
       const inOrder = found.sort((a, b) => a.at - b.at).map(({ finding }) => finding)
       const areAllMissing = done >= MANY && inOrder.filter(({ kind }) => kind === 'image-missing').length === done
-      for (const finding of areAllMissing ? [elsewhere(done)] : inOrder) tell(finding)
+      if (areAllMissing) tell(elsewhere(done))
+      for (const finding of inOrder) tell(finding)
     }
   }
 

@@ -3,11 +3,16 @@ import { join } from 'node:path'
 import { v4 } from 'uuid'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import { parseCursor } from '../../events/cursor.ts'
+import { parkedIdOf } from '../../events/parked.ts'
 import { fractal } from '../../services/platform/schema.ts'
 import { patiently } from '../../services/replay/doctor/patient.ts'
+import { dropEvent, parkEvent } from '../../services/replay/park-events.ts'
 import type { ImageStore } from '../../services/storage/image-store.ts'
 import { createRenderPool } from '../../services/worker/render-pool.ts'
 import { params } from '../support/legal-history.ts'
+import { NEWER } from '../support/newer-program.ts'
+import { writeRaw } from '../support/write-raw.ts'
 import { type Clinic, withClinic } from './clinic.ts'
 
 const { signal } = new AbortController()
@@ -106,6 +111,30 @@ test('an image that only the log names stays: the table may be wrong', () =>
     await p.doctor({ images: true, mend: true })
     const left = await stored(p)
     for (const key of shown) assert.ok(left.has(key))
+  }))
+
+test('an event that nobody can read keeps images from being swept until it is dropped', () =>
+  withPictures(async (p) => {
+    const { key } = await p.images.put([new Uint8Array(1_000)])
+    await age(p, key, 2)
+    const cancelled = {
+      type: 'TaskCancelled',
+      fractal: await p.request(),
+      data: { generation: 1, reason: 'no' },
+    } as const
+    const cursor = parseCursor(parkedIdOf(await writeRaw(p.server.url, cancelled, NEWER)))
+    await parkEvent(p.parts, cursor)
+    await p.caughtUp()
+    const orphans = async () => {
+      const { findings } = await p.doctor({ images: true, mend: true })
+      return findings.find(({ check }) => check === 'orphan-images')?.found ?? ''
+    }
+    assert.match(await orphans(), /it could not be looked at/)
+    assert.ok(await p.images.has(key))
+    await dropEvent(p.parts, cursor)
+    await p.caughtUp()
+    assert.match(await orphans(), /^none older than an hour/)
+    assert.not.ok(await p.images.has(key))
   }))
 
 test('a storage that is not the one of the workers is told, and never swept', () =>

@@ -1,9 +1,12 @@
 import { inArray } from 'drizzle-orm'
 import { FaafoError, isFaafoError } from '../../../events/errors.ts'
+import { parkedIdOf } from '../../../events/parked.ts'
 import { fractalIn } from '../../kernel/description.ts'
 import { querying } from '../../platform/database.ts'
-import { readLog, startOfLog, verifyPosition } from '../../platform/log-reader.ts'
+import { readAll, startOfLog, verifyPosition } from '../../platform/log-reader.ts'
+import { droppedEvents } from '../../platform/parked-events.ts'
 import { fractal } from '../../platform/schema.ts'
+import { isUnreadable } from '../../platform/unreadable.ts'
 import { positionOf } from '../../projector/checkpoint.ts'
 import { checkClocks } from './clocks.ts'
 import { type Examined, MEND, type Mend, ok, skipped, warning } from './diagnosis.ts'
@@ -94,9 +97,14 @@ async function readOwners(patient: Patient, candidates: Candidates, onProgress: 
   const { lastSeq } = await patiently(() => log.head())
   const keysOf = new Map<string, string[]>()
   let seq = 0
-  for await (const batch of readLog({ broker, log, logger }, { from: startOfLog, signal })) {
+  const dropped = await patiently(() => droppedEvents(broker))
+  for await (const batch of readAll({ broker, log, logger }, { from: startOfLog, signal })) {
     for (const event of batch) {
       const { fractal: uuid } = event
+      if (isUnreadable(event)) {
+        if (dropped.has(parkedIdOf(event))) continue
+        throw new FaafoError('undecodable-event', event.unreadable) // it may name an image
+      }
       if (event.type === 'TaskCompleted') {
         const { imageKey } = event.data
         const candidate = candidates.get(imageKey)

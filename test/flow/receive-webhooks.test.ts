@@ -51,7 +51,12 @@ async function knock(url: string, secret: string, change: (headers: Headers) => 
     'webhook-signature': new Webhook(secret).sign(id, sent, body),
   })
   const other = change(headers)
-  const response = await fetch(url, { method: 'POST', headers, body: other ?? body })
+  const response = await fetch(url, {
+    method: 'POST',
+    headers,
+    body: other ?? body,
+    signal: AbortSignal.timeout(60_000),
+  })
   await response.body?.cancel()
   return response.status
 }
@@ -73,7 +78,8 @@ const forgeries: Record<string, (url: string, secret: string) => Promise<number>
       return undefined
     }),
   'without a signature': (url, secret) => knock(url, secret, (headers) => void headers.delete('webhook-signature')),
-  'without anything': async (url) => (await fetch(url, { method: 'POST', body: '{}' })).status,
+  'without anything': async (url) =>
+    (await fetch(url, { method: 'POST', body: '{}', signal: AbortSignal.timeout(60_000) })).status,
 }
 
 test('the page about receiving webhooks does what it says, with each of its receivers', () =>
@@ -170,7 +176,7 @@ test('the page about receiving webhooks does what it says, with each of its rece
 
           // Nobody is there, and then somebody is.
           const missed = await client.request(picture)
-          await client.waitFor(missed.uuid)
+          await client.waitFor(missed.uuid, { signal: AbortSignal.timeout(60_000) })
           const isThere = (name: keyof typeof start) => () =>
             until(async () => (await keptIn(fileOf(name))).some(({ event }) => event.subject === missed.uuid), {
               what: 'what was missed comes again',

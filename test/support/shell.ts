@@ -27,10 +27,15 @@ export function shell(cwd: string, env: Record<string, string>, names: Record<st
     run: (block: string): Promise<string> =>
       new Promise((done, fail) => {
         const script = scriptOf(block, '"$NODE" "$LAUNCHER"')
-        execFile('bash', ['-c', script], { cwd, env, maxBuffer: 1 << 26 }, (error, stdout, stderr) => {
-          if (error) fail(new Error(`${block}\nended with ${error.code}:\n${stdout}${stderr}`))
-          else done(stdout + stderr)
-        })
+        execFile(
+          'bash',
+          ['-c', script],
+          { cwd, env, maxBuffer: 1 << 26, timeout: PATIENT_MS },
+          (error, stdout, stderr) => {
+            if (error) fail(new Error(`${block}\nended with ${error.code ?? error.signal}:\n${stdout}${stderr}`))
+            else done(stdout + stderr)
+          },
+        )
       }),
     /** In the background, until `end`. */
     start(block: string) {
@@ -55,7 +60,7 @@ export function shell(cwd: string, env: Record<string, string>, names: Record<st
           text += chunk
         })
       }
-      const gone = new Promise<void>((done) => child.once('exit', () => done()))
+      const isGone = () => child.exitCode !== null || child.signalCode !== null
       const terminal = {
         text: () => text,
         says: (what: string) =>
@@ -67,8 +72,12 @@ export function shell(cwd: string, env: Record<string, string>, names: Record<st
             { what: () => `${block} says '${what}':\n${text}`, withinMs: PATIENT_MS },
           ),
         async end() {
-          if (child.exitCode === null && child.signalCode === null) sendSignal(child, 'SIGINT')
-          await gone
+          if (!isGone()) sendSignal(child, 'SIGINT')
+          try {
+            await until(isGone, { what: () => `${block} ends:\n${text}`, withinMs: PATIENT_MS })
+          } finally {
+            child.kill('SIGKILL')
+          }
         },
       }
       terminals.push(terminal)

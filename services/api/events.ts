@@ -13,7 +13,7 @@ import type { Api } from './api.ts'
 import { type EventsPage, type EventsQuery, eventsQuerySchema } from './event-schemas.ts'
 import { type Chunk, frameOf, wantsStream } from './streams.ts'
 
-/** How long a page of JSON looks for events that match before it is answered as it is. */
+/** How long a page of JSON reads on towards the log's end for events that match before it is answered as it is. */
 const LOOK_MS = 5_000
 
 /** GET /v1/events: a stream, or a page of JSON. */
@@ -100,13 +100,19 @@ async function pageOf(api: Api, c: Context, from: LogPosition, asked: EventsQuer
   const done = new AbortController()
   const stop = () => done.abort()
   for (const signal of [api.stopping, c.req.raw.signal]) signal.addEventListener('abort', stop, { once: true })
-  const timer = setTimeout(stop, Math.max(LOOK_MS, asked.wait * 1_000))
+  const waitMs = asked.wait * 1_000
+  let mayWait = waitMs > 0
   const events: FeedEvent[] = []
   let last: Pick<FeedEvent, 'seq' | 'id'> | undefined
   const isOver = () => {
     const seq = last?.seq ?? from.seq
-    return events.length >= asked.limit || (seq >= lastSeq && (events.length > 0 || asked.wait === 0))
+    return events.length >= asked.limit || (seq >= lastSeq && (events.length > 0 || !mayWait))
   }
+  const looking = setTimeout(stop, Math.max(LOOK_MS, waitMs))
+  const waiting = setTimeout(() => {
+    mayWait = false
+    if (isOver()) stop()
+  }, waitMs)
   try {
     if (!isOver()) {
       for await (const batch of api.feed.follow(from, done.signal)) {
@@ -119,7 +125,8 @@ async function pageOf(api: Api, c: Context, from: LogPosition, asked: EventsQuer
       }
     }
   } finally {
-    clearTimeout(timer)
+    clearTimeout(looking)
+    clearTimeout(waiting)
     for (const signal of [api.stopping, c.req.raw.signal]) signal.removeEventListener('abort', stop)
   }
   return {

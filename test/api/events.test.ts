@@ -88,7 +88,8 @@ test('pages of JSON lead through the log without a gap, and a poll waits for wha
     assert.equal([events.length, events[0].subject, events[0].cursor], [1, other.uuid, next])
     const startedAt = performance.now()
     assert.equal((await page(parts, `?after=${next}&wait=1&type=TaskDeleted`)).events, [])
-    assert.ok(performance.now() - startedAt >= 900)
+    const took = performance.now() - startedAt
+    assert.ok(took >= 900 && took < 4_900, `${took} ms`)
   }))
 
 test('filters: by type, fractal and the state that an event leads to; what does not match still moves the place on', () =>

@@ -56,12 +56,14 @@ export const eventsQuerySchema = z.strictObject({
 })
 export type EventsQuery = z.output<typeof eventsQuerySchema>
 
+const { after, since, type, status } = eventsQuerySchema.shape
 export const historyQuerySchema = z.strictObject({
-  after: eventsQuerySchema.shape.after.meta({
+  after: after.meta({
     description:
-      'streams: only what comes after this cursor; `Last-Event-ID` goes before it. Without it the whole history',
+      'only what comes after this cursor; `Last-Event-ID` goes before it. Without it, and without `since`, from its first event on',
     example: '42-0198c3a1',
   }),
+  ...{ since, type, status },
 })
 
 export const eventsPageSchema = z

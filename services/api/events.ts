@@ -1,4 +1,5 @@
 import type { Context } from 'hono'
+import type { z } from 'zod'
 import { idPrefixOf, parseCursor } from '../../events/cursor.ts'
 import { FaafoError, isFaafoError } from '../../events/errors.ts'
 import { explain, invalidRequest } from '../../events/fractal.ts'
@@ -18,19 +19,27 @@ const LOOK_MS = 5_000
 
 /** GET /v1/events: a stream, or a page of JSON. */
 export async function getEvents(api: Api, c: Context): Promise<Response> {
-  const query = Object.fromEntries(Object.entries(c.req.queries()).map(([name, values]) => [name, values.join(',')]))
-  const parsed = eventsQuerySchema.safeParse(query, { error: explain })
-  if (!parsed.success) throw invalidRequest('follow events', parsed.error)
-  const asked = parsed.data
-  if (asked.after !== undefined && asked.since !== undefined) {
-    throw new FaafoError('invalid-request', 'cannot follow events: give after or since, not both')
-  }
-  const from = await beginning(api, c, asked)
+  const asked = askedOf(c, eventsQuerySchema, 'follow events')
+  const from = await beginning(api, asked)
   if (wantsStream(c)) {
     return api.streams.open(c, cursorAt(from), (signal) => chunksOf(api.feed.follow(from, signal), matching(asked)))
   }
   c.header('Vary', 'Accept')
   return c.json(await pageOf(api, c, from, asked))
+}
+
+type From = { after?: string | undefined; since?: string | undefined }
+
+/** What a client asks for, after the last event that it had. Throws `invalid-request`; `action` is for the message. */
+export function askedOf<Q extends From>(c: Context, schema: z.ZodType<Q>, action: string) {
+  const query = Object.fromEntries(Object.entries(c.req.queries()).map(([name, values]) => [name, values.join(',')]))
+  const parsed = schema.safeParse(query, { error: explain })
+  if (!parsed.success) throw invalidRequest(action, parsed.error)
+  const asked = parsed.data
+  if (asked.after !== undefined && asked.since !== undefined) {
+    throw new FaafoError('invalid-request', `cannot ${action}: give after or since, not both`)
+  }
+  return { ...asked, after: lastEventId(c) || asked.after }
 }
 
 /** Where a client goes on. Throws `log-replaced` where that is in another log. */
@@ -50,20 +59,24 @@ export async function resumed({ log }: Api, text: string): Promise<LogPosition> 
 /** What the client had last; '' where it is new. */
 export const lastEventId = (c: Context): string => c.req.header('last-event-id') ?? ''
 
-async function beginning(api: Api, c: Context, { after, since }: EventsQuery): Promise<LogPosition> {
-  const cursor = lastEventId(c) || after
-  if (cursor !== undefined) return resumed(api, cursor)
+/** Where to begin; `unasked`: where nothing says so, with what comes from now on. Throws `log-replaced`. */
+export async function beginning(
+  api: Api,
+  { after, since }: From,
+  unasked = async () => (await api.log.head()).lastSeq,
+): Promise<LogPosition> {
+  if (after !== undefined) return resumed(api, after)
   const time = since === undefined ? undefined : parseTime(since)?.getTime()
-  const seq = time === undefined ? (await api.log.head()).lastSeq : await lastSeqBy(api.log, time - 1)
+  const seq = time === undefined ? await unasked() : await lastSeqBy(api.log, time - 1)
   const message = seq === 0 ? null : await api.log.messageAt(seq)
   return { ...startOfLog, seq, id: message && message.id !== '' ? idPrefixOf(message.id) : null }
 }
 
-const cursorAt = ({ seq, id }: LogPosition): string => (id === null ? String(seq) : parkedIdOf({ seq, id }))
+export const cursorAt = ({ seq, id }: LogPosition): string => (id === null ? String(seq) : parkedIdOf({ seq, id }))
 
 type Matches = (event: FeedEvent) => boolean
 
-function matching({ type, uuid, status }: EventsQuery): Matches {
+export function matching({ type, uuid, status }: Partial<Pick<EventsQuery, 'type' | 'uuid' | 'status'>>): Matches {
   const [types, uuids, states] = [type, uuid?.toLowerCase(), status].map((text) => text && new Set(text.split(',')))
   const leadsTo = (event: FeedEvent) => statusAfter[event.type as keyof typeof statusAfter]
   return (event) =>

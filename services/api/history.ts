@@ -5,7 +5,8 @@ import type { FeedEvent } from '../platform/feed.ts'
 import { startOfLog } from '../platform/log-reader.ts'
 import { outside } from '../platform/unreadable.ts'
 import type { Api } from './api.ts'
-import { chunksOf, frameOfEvent, lastEventId, resumed } from './events.ts'
+import { historyQuerySchema } from './event-schemas.ts'
+import { askedOf, beginning, chunksOf, cursorAt, frameOfEvent, matching } from './events.ts'
 import type { FractalEvents } from './schemas.ts'
 import { type Chunk, wantsStream } from './streams.ts'
 import { uuidOf } from './uuid.ts'
@@ -16,9 +17,8 @@ import { uuidOf } from './uuid.ts'
  */
 export async function getHistory(api: Api, c: Context): Promise<Response> {
   const uuid = uuidOf(c, 'show the events of')
-  const isStream = wantsStream(c)
-  const after = isStream ? lastEventId(c) || (c.req.query('after') ?? '') : ''
-  const had = after === '' ? startOfLog : await resumed(api, after)
+  const asked = askedOf(c, historyQuerySchema, 'show the events of a fractal')
+  const had = await beginning(api, asked, async () => startOfLog.seq)
   const { lastSeq } = await api.log.head() // before the history: what comes in between is in both, and told once
   const events = await api.log.wholeHistory(uuid)
   const last = events.at(-1)
@@ -26,14 +26,16 @@ export async function getHistory(api: Api, c: Context): Promise<Response> {
     throw new FaafoError('not-found', `cannot show the events of fractal '${uuid}': there are none of that uuid`)
   }
   c.header('Vary', 'Accept')
-  if (!isStream) return c.json({ events: events.map(outside) } satisfies FractalEvents)
-  const missed = events.filter(({ seq }) => seq > had.seq)
+  const matches = matching(asked)
+  const missed = events.filter((event) => event.seq > had.seq && matches(event))
+  if (!wantsStream(c)) return c.json({ events: missed.map(outside) } satisfies FractalEvents)
   if (missed.length === 0 && isEnd(last)) return c.body(null, 204) // has the browser stop asking
   const from = { ...startOfLog, seq: Math.max(lastSeq, last.seq) }
-  return api.streams.open(c, after === '' ? '0' : after, async function* (signal): AsyncGenerator<Chunk> {
+  return api.streams.open(c, cursorAt(had), async function* (signal): AsyncGenerator<Chunk> {
     if (missed.length > 0) yield { cursor: parkedIdOf(last), frames: missed.map(frameOfEvent) }
     if (isEnd(last)) return
-    yield* chunksOf(untilDeleted(api.feed.follow(from, signal), uuid), ({ fractal }) => fractal === uuid)
+    const coming = untilDeleted(api.feed.follow(from, signal), uuid)
+    yield* chunksOf(coming, (event) => event.fractal === uuid && matches(event))
   })
 }
 

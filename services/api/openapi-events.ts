@@ -39,12 +39,12 @@ export const eventRoutes: RouteConfig[] = [
     path: '/v1/fractal/{uuid}/events',
     tags,
     summary: 'Everything that happened to a fractal, also to one that was deleted',
-    description: 'As a stream, also what comes next, until the fractal is deleted.',
+    description: 'All of it, or what is asked for. As a stream, also what comes next, until the fractal is deleted.',
     request: { params, headers, query: historyQuerySchema },
     responses: {
       200: either('the events', fractalEventsSchema, 'server-sent events; `data` is one of the `events`'),
       ...over,
-      ...problems(403, 404, 410, 503),
+      ...problems(400, 403, 404, 410, 503),
     },
   },
   {

@@ -15,19 +15,25 @@ const SILENCE_MS = 45_000
 
 export type FollowedEvent = CloudEvent | UnreadableCloudEvent
 
-export type Following = {
-  signal?: AbortSignal | undefined
-  /** Only what comes after this cursor; '0' for everything. Without it, and without `since`, from now on. */
+export type Selection = {
+  /** Only what comes after this cursor; '0' for everything. */
   after?: string | undefined
   /** What came into the log from this time on, RFC 3339. */
   since?: string | undefined
   types?: readonly EventType[]
-  uuids?: readonly string[]
   /** Only events that lead to one of these states. */
   statuses?: readonly (Status | 'deleted')[]
+}
+
+/** Without `after` and `since` from now on. */
+export type Following = Selection & {
+  signal?: AbortSignal | undefined
+  uuids?: readonly string[]
   /** How long an api that is away is waited for, 30,000 where nothing is given. */
   patienceMs?: number
 }
+
+export const listed = (items: readonly string[] = []) => (items.length === 0 ? undefined : items.join(','))
 
 /**
  * Events in the order of the log, for ever: each once, without a gap, over any number of connections that break. `cursor`
@@ -39,7 +45,6 @@ export async function* followEvents(
 ): AsyncGenerator<FollowedEvent, void, undefined> {
   const action = 'follow events'
   const path = ['v1', 'events']
-  const listed = (items: readonly string[]) => (items.length === 0 ? undefined : items.join(','))
   const query = { type: listed(types), uuid: listed(uuids), status: listed(statuses) }
   let last = after
   let awaySince: number | null = null

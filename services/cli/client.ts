@@ -14,7 +14,7 @@ import type {
   Status,
 } from '../api/schemas.ts'
 import type { ParkedDelivery, WebhookAttempt, WebhookObject, WebhookWithSecret } from '../api/webhook-schemas.ts'
-import { type FollowedEvent, type Following, followEvents } from './client-follow.ts'
+import { type FollowedEvent, type Following, followEvents, listed, type Selection } from './client-follow.ts'
 import { type Bulk, type OperationsClient, operationsClient } from './client-operations.ts'
 import { type WebhooksClient, webhooksClient } from './client-webhooks.ts'
 import { type ClientOptions, createTransport } from './transport.ts'
@@ -97,8 +97,11 @@ export type Client = {
   estimate(fractal: FractalRequest, options?: Cancellable): Promise<Estimate>
   /** `asOf`: as it was at a cursor or a time. Throws `not-found`. */
   get(uuid: string, options?: Cancellable & { asOf?: string | undefined }): Promise<FractalObject>
-  /** Everything that happened to it, in the order of the log; also to one that was deleted. Throws `not-found`. */
-  events(uuid: string, options?: Cancellable): Promise<FollowedEvent[]>
+  /**
+   * Everything that happened to it, or what of it is asked for, in the order of the log; also to one that was deleted. Throws
+   * `not-found`, and `log-replaced` where the log is not the one of the cursor.
+   */
+  events(uuid: string, options?: Cancellable & Selection): Promise<FollowedEvent[]>
   /**
    * Every event from a moment on, in the order of the log, for ever: each once and without a gap, over connections that
    * break. Throws `log-replaced` where the log is not the one of the cursor, and `aborted` when the signal fires.
@@ -169,10 +172,11 @@ export function createClient(options: ClientOptions): Client {
     get: (uuid, { asOf, signal } = {}) =>
       json({ action: `get fractal '${uuid}'`, path: fractal(uuid), query: { as_of: asOf }, signal }),
 
-    async events(uuid, { signal } = {}) {
+    async events(uuid, { after, since, types, statuses, signal } = {}) {
       const answer: FractalEvents = await json({
         action: `get the events of fractal '${uuid}'`,
         path: fractal(uuid, 'events'),
+        query: { after, since, type: listed(types), status: listed(statuses) },
         signal,
       })
       return answer.events

@@ -33,17 +33,21 @@ test('a fractal as it was, and what happened to it', () =>
     inTurn(
       () => json(fractal()),
       () => json({ events: [{ type: 'TaskRequested' }] }),
+      () => json({ events: [] }),
       () => json({ objects: [fractal()], next: '1-00000000' }),
       () => json({ objects: [], next: null }),
     ),
     async (client, seen) => {
       assert.equal(await client.get(uuid, { asOf: '2026-01-31T12:00:00+01:00' }), fractal())
       assert.equal(await client.events(uuid), [{ type: 'TaskRequested' }] as never)
+      await client.events(uuid, { after: '7', types: ['TaskStarted', 'TaskFailed'], statuses: ['failed'] })
+      assert.is(String(seen.at(-1)?.query), 'after=7&type=TaskStarted%2CTaskFailed&status=failed')
       for await (const one of client.all({ asOf: '42' })) assert.equal(one, fractal())
       assert.equal(
         seen.map(({ path, query }) => [path, query.get('as_of')]),
         [
           [`/v1/fractal/${uuid}`, '2026-01-31T12:00:00+01:00'],
+          [`/v1/fractal/${uuid}/events`, null],
           [`/v1/fractal/${uuid}/events`, null],
           ['/v1/fractal', '42'],
           ['/v1/fractal', '42'],

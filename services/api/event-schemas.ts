@@ -39,7 +39,10 @@ export const eventsQuerySchema = z.strictObject({
     .string()
     .refine((text) => parseTime(text) !== null, { error: timeExpected })
     .optional()
-    .meta({ description: 'what came into the log from this time on', example: '2026-01-31T12:00:00Z' }),
+    .meta({
+      description: 'what came into the log from this time on; refused where that is more than a minute ahead',
+      example: '2026-01-31T12:00:00Z',
+    }),
   type: listed(`event types (${eventTypes.join(', ')})`, z.enum(eventTypes as [EventType, ...EventType[]])).meta({
     description: 'only events of these types, separated by commas',
     example: 'TaskCompleted,TaskFailed',

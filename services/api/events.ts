@@ -43,7 +43,7 @@ export function askedOf<Q extends From>(c: Context, schema: z.ZodType<Q>, action
 }
 
 /** Where a client goes on. Throws `log-replaced` where that is in another log. */
-export async function resumed({ log }: Api, text: string): Promise<LogPosition> {
+async function resumed({ log }: Api, text: string): Promise<LogPosition> {
   const { seq, idPrefix } = parseCursor(text)
   const position = { ...startOfLog, seq, id: idPrefix }
   try {
@@ -59,7 +59,10 @@ export async function resumed({ log }: Api, text: string): Promise<LogPosition> 
 /** What the client had last; '' where it is new. */
 export const lastEventId = (c: Context): string => c.req.header('last-event-id') ?? ''
 
-/** Where to begin; `unasked`: where nothing says so, with what comes from now on. Throws `log-replaced`. */
+/** Clocks differ: a time that is so far ahead of ours is taken for now. */
+const AHEAD_MS = 60_000
+
+/** Where to begin; `unasked`: where nothing says so, with what comes from now on. Throws `log-replaced`, `invalid-request`. */
 export async function beginning(
   api: Api,
   { after, since }: From,
@@ -67,6 +70,10 @@ export async function beginning(
 ): Promise<LogPosition> {
   if (after !== undefined) return resumed(api, after)
   const time = since === undefined ? undefined : parseTime(since)?.getTime()
+  if (time !== undefined && time > Date.now() + AHEAD_MS) {
+    const reason = 'that is yet to come; expected a time that is past'
+    throw new FaafoError('invalid-request', `cannot begin at ${since}: ${reason}`)
+  }
   const seq = time === undefined ? await unasked() : await lastSeqBy(api.log, time - 1)
   const message = seq === 0 ? null : await api.log.messageAt(seq)
   return { ...startOfLog, seq, id: message && message.id !== '' ? idPrefixOf(message.id) : null }

@@ -64,7 +64,10 @@ const cursor = z
 const time = z
   .string({ error: timeExpected })
   .refine((text) => parseTime(text) !== null, { error: timeExpected })
-  .meta({ description: 'with what came into the log from this time on', example: '2026-01-31T12:00:00Z' })
+  .meta({
+    description: 'with what came into the log from this time on; refused where that is more than a minute ahead',
+    example: '2026-01-31T12:00:00Z',
+  })
 
 const notBoth = {
   check: (from: { after?: string | undefined; since?: string | undefined }) =>

@@ -4,17 +4,15 @@ import type { z } from 'zod'
 import { cursorOf, parseCursor } from '../../events/cursor.ts'
 import { FaafoError, isFaafoError } from '../../events/errors.ts'
 import { explain, invalidRequest } from '../../events/fractal.ts'
-import { parseTime } from '../../events/moment.ts'
 import type { NewWebhookEvent, Webhook, WebhookCommand } from '../../events/webhook.ts'
 import { identify } from '../platform/identity.ts'
-import { lastSeqBy } from '../platform/log-time.ts'
 import { askForPing, sayLook } from '../platform/webhook-asks.ts'
 import { recentAttempts } from '../platform/webhook-attempts.ts'
 import { newSecret } from '../platform/webhook-store.ts'
 import { type AppendWebhookEvent, changeWebhook, createWebhook } from '../platform/webhooks.ts'
 import type { Api } from './api.ts'
 import { parseJson, readBody } from './body.ts'
-import { resumed } from './events.ts'
+import { beginning } from './events.ts'
 import { query } from './reading.ts'
 import { CALLER, idempotencyKeyOf, KEY_NAMESPACE } from './request.ts'
 import { traceOf } from './trace.ts'
@@ -44,7 +42,7 @@ const AT_ONCE = 32
 export async function postWebhook(api: Api, c: Context): Promise<Response> {
   const key = idempotencyKeyOf(c)
   const { after, since, ...asked } = await bodyOf(c, 'create a webhook', webhookRequestSchema)
-  const from = await beginning(api, { after, since })
+  const from = await beginsAfter(api, { after, since })
   const id = key === null ? v7() : v5(JSON.stringify([CALLER, key, 'webhook']), KEY_NAMESPACE)
   const create = createWebhook(api.webhooks, id, { ...asked, after: from }, appender(api, c)).catch((error) => {
     if (!isFaafoError(error, 'already-exists')) throw error
@@ -102,7 +100,7 @@ export async function postPause(api: Api, c: Context): Promise<Response> {
 
 /** POST /v1/webhooks/:id/resume: it goes on where it was, or, where that was lost, now. */
 export async function postResume(api: Api, c: Context): Promise<Response> {
-  return changed(api, c, { type: 'resume', now: await beginning(api, {}) })
+  return changed(api, c, { type: 'resume', now: await beginsAfter(api, {}) })
 }
 
 /** POST /v1/webhooks/:id/rotate-secret: the other answer with a secret. */
@@ -152,7 +150,7 @@ export async function postParkedRetry(api: Api, c: Context): Promise<Response> {
 /** POST /v1/webhooks/:id/replay */
 export async function postReplay(api: Api, c: Context): Promise<Response> {
   const asked = await bodyOf(c, 'replay the webhook', webhookReplaySchema)
-  return changed(api, c, { type: 'replay', after: await beginning(api, asked) })
+  return changed(api, c, { type: 'replay', after: await beginsAfter(api, asked) })
 }
 
 type Change = Exclude<WebhookCommand, { type: 'create' }>
@@ -194,21 +192,10 @@ async function bodyOf<S extends z.ZodType>(c: Context, action: string, schema: S
   return parsed.data
 }
 
-/** The cursor after which it begins: that of the last event now, where nothing else is asked for. Throws `log-replaced`. */
-async function beginning(
-  api: Api,
-  { after, since }: { after?: string | undefined; since?: string | undefined },
-): Promise<string> {
-  const { log } = api
-  if (after !== undefined) await resumed(api, after)
-  const time = since === undefined ? undefined : parseTime(since)?.getTime()
-  const seq =
-    after !== undefined
-      ? parseCursor(after).seq
-      : time === undefined
-        ? (await log.head()).lastSeq
-        : await lastSeqBy(log, time - 1)
-  const message = seq === 0 ? null : await log.messageAt(seq)
+/** The cursor after which it begins, with the digits that tell its log from another. Throws what `beginning` throws. */
+async function beginsAfter(api: Api, asked: Parameters<typeof beginning>[1]): Promise<string> {
+  const { seq } = await beginning(api, asked)
+  const message = seq === 0 ? null : await api.log.messageAt(seq)
   return message && message.id !== '' ? cursorOf({ seq, id: message.id }) : String(seq)
 }
 

@@ -122,6 +122,16 @@ test('it begins now, after a cursor, or at a time', () =>
     assert.equal([other.status, other.object.code], [410, 'log-replaced'])
     const beyond = await ask(app, '/v1/webhooks', { url, after: '99-00000000' })
     assert.equal([beyond.status, beyond.object.code], [410, 'log-replaced'])
+    const since = new Date(Date.now() + 3_600_000).toISOString()
+    const { path } = await make(app)
+    for (const [at, body] of [
+      ['/v1/webhooks', { url, since }],
+      [`${path}/replay`, { since }],
+    ] as const) {
+      const { status, object } = await ask(app, at, body)
+      assert.equal([status, object.code], [400, 'invalid-request'])
+      assert.match(object.detail, `cannot begin at ${since}: that is yet to come`)
+    }
   }))
 
 test('an idempotency key leads to one webhook, and to its secret', () =>

@@ -29,6 +29,7 @@ export const webhookUrlSchema = z
 const urlOf = (text: string): URL | undefined => (URL.canParse(text) ? new URL(text) : undefined)
 
 const cursor = z.string().regex(cursorPattern)
+const sha256 = z.string().regex(/^[0-9a-f]{64}$/)
 
 const settings = {
   url: z.string(),
@@ -57,8 +58,8 @@ export type WhichParked = z.output<typeof whichSchema>
 export const webhookKind = {
   name: 'webhook',
   schemas: {
-    /** `after`: it begins with what comes after that. */
-    WebhookCreated: z.object({ ...settings, after: cursor }),
+    /** `after`: it begins with what comes after that. `requestHash`: of what was sent with an idempotency key, not always kept. */
+    WebhookCreated: z.object({ ...settings, after: cursor, requestHash: sha256.optional() }),
     /** All settings, as they are from then on. */
     WebhookChanged: settingsSchema,
     WebhookPaused: z.object({ reason: z.string().nullable(), by: z.enum(pausers) }),
@@ -86,6 +87,7 @@ export const webhookKind = {
 } satisfies Kind
 
 export type WebhookKind = typeof webhookKind
+type Asked = z.output<WebhookKind['schemas']['WebhookCreated']>
 export type NewWebhookEvent = NewAggregateEvent<WebhookKind>
 export type WebhookEvent = RecordedAggregateEvent<WebhookKind>
 
@@ -107,6 +109,8 @@ export type Webhook = WebhookSettings & {
   /** Parked deliveries that are to be tried again, by versions. */
   retries: readonly (WhichParked & { version: number })[]
   isDeleted: boolean
+  /** What its creation asked for. */
+  asked: Asked
   version: number
   /** Id of its first event. */
   cause: string
@@ -161,6 +165,7 @@ const created = ({ aggregate, version, data, id, recordedAt }: WebhookEvent & { 
   resumed: 0,
   retries: [],
   isDeleted: false,
+  asked: data,
   version,
   cause: id,
   createdAt: recordedAt,
@@ -174,7 +179,7 @@ export const fold = (events: Iterable<WebhookEvent>): Webhook | null => {
 }
 
 export type WebhookCommand =
-  | ({ type: 'create'; after: string } & WebhookSettings)
+  | ({ type: 'create' } & Asked)
   | { type: 'change'; settings: Partial<WebhookSettings> }
   | { type: 'pause'; reason: string | null; by: Pauser }
   /** `now`: the end of the log, where it begins if how far it had come was lost. */
@@ -191,9 +196,10 @@ export type WebhookCommand =
  */
 export function decide(command: WebhookCommand, id: string, webhook: Webhook | null): NewWebhookEvent[] {
   if (command.type === 'create') {
-    if (webhook && !webhook.isDeleted && isDeepStrictEqual(settingsOf(command), settingsOf(webhook))) return []
+    if (webhook && !webhook.isDeleted && isSame(command, webhook.asked)) return []
     if (webhook) throw new FaafoError('already-exists', `cannot create webhook '${id}': its id is taken by another one`)
-    const data = { ...settingsOf(command), after: command.after }
+    const { after, requestHash } = command
+    const data = { ...settingsOf(command), after, ...(requestHash !== undefined && { requestHash }) }
     return [{ type: 'WebhookCreated', aggregate: id, version: 1, data }]
   }
   if (command.type === 'delete' && webhook?.isDeleted) return []
@@ -230,6 +236,12 @@ export function decide(command: WebhookCommand, id: string, webhook: Webhook | n
       return [{ ...at, type: 'WebhookDeleted', data: {} }]
   }
 }
+
+/** Where it begins is not compared: the log may have grown since. */
+const isSame = (one: Asked, other: Asked): boolean =>
+  one.requestHash !== undefined && other.requestHash !== undefined
+    ? one.requestHash === other.requestHash
+    : isDeepStrictEqual(settingsOf(one), settingsOf(other))
 
 const verbs = {
   change: 'change',

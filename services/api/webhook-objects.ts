@@ -7,6 +7,12 @@ import type { ParkedDelivery, WebhookAttempt, WebhookObject } from './webhook-sc
 
 /* Webhooks, what was sent and what was given up, as the api shows them. */
 
+/** As it is when it was just created, whatever became of it since. */
+export const createdObjectOf = (webhook: Webhook): WebhookObject => ({
+  ...toldByEvents(webhook),
+  ...{ cursor: webhook.start.after, parked: 0, secrets: 1 },
+})
+
 /** With what the broker keeps beside its events. Throws `log-unavailable`. */
 export async function objectOf({ webhooks: { store } }: Api, webhook: Webhook): Promise<WebhookObject> {
   const { id, start, isLost } = webhook
@@ -18,21 +24,25 @@ export async function objectOf({ webhooks: { store } }: Api, webhook: Webhook): 
   // Who delivers has not yet begun again where it is to begin.
   const isBehind = position !== null && position.start < start.version
   return {
-    id,
-    url: webhook.url,
-    description: webhook.description,
-    types: webhook.types as EventType[],
-    status: webhook.status as WebhookObject['status'],
-    uuid: webhook.uuid,
-    state: webhook.state,
-    reason: webhook.reason,
-    created: timeOf(webhook.createdAt),
-    updated: timeOf(webhook.updatedAt),
+    ...toldByEvents(webhook),
     cursor: position === null || isLost ? null : isBehind ? start.after : dealtWith(position),
     parked: parked.length,
     secrets: secrets.length,
   }
 }
+
+const toldByEvents = (webhook: Webhook) => ({
+  id: webhook.id,
+  url: webhook.url,
+  description: webhook.description,
+  types: webhook.types as EventType[],
+  status: webhook.status as WebhookObject['status'],
+  uuid: webhook.uuid,
+  state: webhook.state,
+  reason: webhook.reason,
+  created: timeOf(webhook.createdAt),
+  updated: timeOf(webhook.updatedAt),
+})
 
 export const attemptObjectOf = (attempt: Attempt): WebhookAttempt => ({
   at: timeOf(attempt.at),

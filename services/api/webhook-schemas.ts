@@ -1,4 +1,5 @@
 import { Buffer } from 'node:buffer'
+import { createHash } from 'node:crypto'
 import { z } from 'zod'
 import { cursorPattern } from '../../events/cursor.ts'
 import type { EventType } from '../../events/events.ts'
@@ -89,6 +90,16 @@ export const webhookRequestSchema = z
   .refine(notBoth.check, { error: notBoth.error })
   .meta({ id: 'WebhookRequest', description: 'Without `after` and `since` it begins with what comes from now on.' })
 export type WebhookRequest = z.input<typeof webhookRequestSchema>
+
+/**
+ * SHA-256 (hex) of a request as sent, defaults filled in: equal ones asked for the same. It stands in the log, and its secret
+ * is not found from it, since that is random and has 24 bytes at least.
+ */
+export function hashWebhookRequest(request: z.output<typeof webhookRequestSchema>): string {
+  const { url, description, types, status, uuid, after = null, since = null, secret = null } = request
+  const fields = [url, description, types, status, uuid, after, since, secret]
+  return createHash('sha256').update(JSON.stringify(fields)).digest('hex')
+}
 
 export const webhookChangeSchema = z
   .strictObject({ url, description: text('for people'), types, status, uuid })

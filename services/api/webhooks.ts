@@ -17,9 +17,10 @@ import { query } from './reading.ts'
 import { CALLER, idempotencyKeyOf, KEY_NAMESPACE } from './request.ts'
 import { traceOf } from './trace.ts'
 import { parseUuid } from './uuid.ts'
-import { attemptObjectOf, objectOf, parkedObjectOf } from './webhook-objects.ts'
+import { attemptObjectOf, createdObjectOf, objectOf, parkedObjectOf } from './webhook-objects.ts'
 import {
   attemptsQuerySchema,
+  hashWebhookRequest,
   type WebhookAttempts,
   type WebhookList,
   type WebhookParked,
@@ -41,10 +42,12 @@ const AT_ONCE = 32
 /** POST /v1/webhooks. Neither reads nor writes the database; the secret is told here and never again. */
 export async function postWebhook(api: Api, c: Context): Promise<Response> {
   const key = idempotencyKeyOf(c)
-  const { after, since, ...asked } = await bodyOf(c, 'create a webhook', webhookRequestSchema)
-  const from = await beginsAfter(api, { after, since })
+  const request = await bodyOf(c, 'create a webhook', webhookRequestSchema)
+  const { since, ...settings } = request
+  const after = await beginsAfter(api, request)
   const id = key === null ? v7() : v5(JSON.stringify([CALLER, key, 'webhook']), KEY_NAMESPACE)
-  const create = createWebhook(api.webhooks, id, { ...asked, after: from }, appender(api, c)).catch((error) => {
+  const asked = { ...settings, after, ...(key !== null && { requestHash: hashWebhookRequest(request) }) }
+  const create = createWebhook(api.webhooks, id, asked, appender(api, c)).catch((error) => {
     if (!isFaafoError(error, 'already-exists')) throw error
     const reason = 'its Idempotency-Key was used with another body, or for one that was deleted'
     throw new FaafoError('idempotency-mismatch', `cannot create webhook '${id}': ${reason}`, {
@@ -58,7 +61,7 @@ export async function postWebhook(api: Api, c: Context): Promise<Response> {
   if (isNew) sayLook(api.broker, id)
   else c.header('Idempotent-Replayed', 'true')
   c.header('Location', `/v1/webhooks/${id}`)
-  const object = await objectOf(api, await asRecorded(api, webhook))
+  const object = createdObjectOf(isNew ? await asRecorded(api, webhook) : webhook)
   return c.json({ ...object, secret } satisfies WebhookWithSecret, 201)
 }
 

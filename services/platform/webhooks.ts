@@ -8,7 +8,6 @@ import {
   type WebhookCommand,
   type WebhookEvent,
   type WebhookKind,
-  type WebhookSettings,
   webhookKind,
 } from '../../events/webhook.ts'
 import { type Aggregates, aggregatesOf } from './aggregates.ts'
@@ -68,16 +67,17 @@ export type AppendWebhookEvent = (
 ) => Promise<{ won: boolean; event: WebhookEvent }>
 
 /**
- * The webhook and its newest secret; the same request again finds what it made. Its secret and its position are there
- * before it is: from then on, one that is not there is one that was lost. Throws `already-exists`, `log-unavailable`, `log-full`.
+ * The webhook as it was created, and its newest secret; the same request again finds what it made. Its secret and its position
+ * are there before it is: from then on, one that is not there is one that was lost. Throws `already-exists`,
+ * `log-unavailable`, `log-full`.
  */
 export async function createWebhook(
-  { store, load }: Webhooks,
+  { store, load, read }: Webhooks,
   id: string,
-  { secret: given, after, ...settings }: WebhookSettings & { after: string; secret?: string | undefined },
+  { secret: given, ...asked }: Webhook['asked'] & { secret?: string | undefined },
   append: AppendWebhookEvent,
 ): Promise<{ webhook: Webhook; secret: string; isNew: boolean }> {
-  const command = { type: 'create', ...settings, after } as const
+  const command = { type: 'create', ...asked } as const
   const [decided] = decide(command, id, await load(id))
   if (decided) {
     let secret = await store.createSecret(id, given ?? newSecret())
@@ -85,14 +85,14 @@ export async function createWebhook(
       await store.rotateSecret(id, given, { now: 0, seconds: 0 })
       secret = given
     }
-    await begin(store, id, { after, version: 1 }, { isLost: false })
+    await begin(store, id, { after: asked.after, version: 1 }, { isLost: false })
     const { won, event } = await append(decided, undefined)
     if (won) return { webhook: fold([event]) ?? missing(id), secret, isNew: true }
   }
-  const webhook = await load(id)
-  decide(command, id, webhook)
+  decide(command, id, await load(id))
+  const first = await read(id, 1)
   const [newest] = await store.secrets(id, Date.now())
-  return { webhook: webhook ?? missing(id), secret: newest?.secret ?? '', isNew: false }
+  return { webhook: evolve(null, first ?? missing(id)) ?? missing(id), secret: newest?.secret ?? '', isNew: false }
 }
 
 const TRIES = 5

@@ -150,6 +150,38 @@ test('an idempotency key leads to one webhook, and to its secret', () =>
     assert.is((await ask(app, '/v1/webhooks', { url }, { 'idempotency-key': '' })).status, 400)
   }))
 
+test('a key again is compared with what was asked for at first, and answered as it was', () =>
+  withWrites(async ({ app, broker }) => {
+    const { cursor } = await create(app)
+    const withKey = (key: string, body: object) => ask(app, '/v1/webhooks', body, { 'idempotency-key': key })
+    const other = 'https://example.org/other'
+    const first = await withKey('changed', { url })
+    const path = `/v1/webhooks/${first.object.id}`
+    await ask(app, path, { url: other }, { method: 'PATCH' })
+    await ask(app, `${path}/pause`)
+    const again = await withKey('changed', { url })
+    assert.equal([again.status, again.headers.get('idempotent-replayed')], [201, 'true'])
+    assert.equal(again.object, first.object)
+    assert.is((await show(app, path)).url, other)
+    assert.is((await withKey('changed', { url: other })).status, 422)
+
+    const since = '2020-01-01T00:00:00Z'
+    const theirs = `whsec_${'A'.repeat(32)}`
+    for (const [key, body, differently] of [
+      ['secret', { url, secret: ours }, [{ url }, { url, secret: theirs }]],
+      ['after', { url, after: cursor }, [{ url }, { url, after: '0' }, { url, since }]],
+      ['since', { url, since }, [{ url }, { url, since: '2020-01-02T00:00:00Z' }, { url, after: '0' }]],
+    ] as const) {
+      const { object } = await withKey(key, body)
+      for (const changed of differently) {
+        const { status, object } = await withKey(key, changed)
+        assert.equal([status, object.code], [422, 'idempotency-mismatch'], JSON.stringify(changed))
+      }
+      assert.equal((await withKey(key, body)).object, object)
+      assert.not.match(JSON.stringify(await webhooksOf(broker).history(object.id)), /whsec|MfKQ9r8G/)
+    }
+  }))
+
 test('everything that is wrong with a request is told, with a pointer', () =>
   withWrites(async ({ app }) => {
     const wrong = async (body: unknown) => pointersOf(await ask(app, '/v1/webhooks', body))

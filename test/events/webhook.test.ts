@@ -18,7 +18,7 @@ const settings: WebhookSettings = { url: 'https://example.org/', description: ''
 const startTime = Date.parse('2026-11-23T10:00:00Z')
 
 const at = (version: number) => ({ aggregate: id, version })
-const created: NewWebhookEvent = { ...at(1), type: 'WebhookCreated', data: { ...settings, after: '42-1f2e3d4c' } }
+const created = { ...at(1), type: 'WebhookCreated', data: { ...settings, after: '42-1f2e3d4c' } } as const
 const paused = (version: number, by: 'user' | 'delivery' | 'positions-lost' = 'user'): NewWebhookEvent => ({
   ...{ ...at(version), type: 'WebhookPaused', data: { reason: 'a reason', by } },
 })
@@ -61,7 +61,7 @@ const given = (...events: NewWebhookEvent[]) => ({
   }),
 })
 
-const create: WebhookCommand = { type: 'create', ...settings, after: '42-1f2e3d4c' }
+const create: WebhookCommand & { type: 'create' } = { type: 'create', ...settings, after: '42-1f2e3d4c' }
 const pause: WebhookCommand = { type: 'pause', reason: 'a reason', by: 'user' }
 const resume: WebhookCommand = { type: 'resume', now: '99-0a0b0c0d' }
 
@@ -75,6 +75,28 @@ test('a webhook is created once; the same again changes nothing, another one of 
     .when({ ...create, url: 'https://example.com/' })
     .thenRefused('already-exists')
   given(created, deleted(2)).when(create).thenRefused('already-exists')
+})
+
+test('the same is what was asked for at first, whatever was changed since', () => {
+  const url = 'https://example.com/'
+  const changed: NewWebhookEvent = { ...at(2), type: 'WebhookChanged', data: { ...settings, url } }
+  const [one, other] = ['1', '2'].map((digit) => ({ requestHash: digit.repeat(64) }))
+  const hashed: NewWebhookEvent = { ...created, data: { ...created.data, ...one } }
+  given()
+    .when({ ...create, ...one })
+    .then(hashed)
+  given(hashed, changed)
+    .when({ ...create, ...one })
+    .then()
+  given(hashed, changed)
+    .when({ ...create, ...other })
+    .thenRefused('already-exists')
+  for (const command of [create, { ...create, ...one }]) {
+    given(created, changed).when(command).then() // which was written without a hash
+    given(created, changed)
+      .when({ ...command, url })
+      .thenRefused('already-exists')
+  }
 })
 
 test('what is changed is recorded whole, and nothing where nothing changes', () => {

@@ -39,7 +39,7 @@ export async function appending<T extends { won: boolean }>(
   }
 }
 
-/** One write, answered in time; where the log is away the error names the uuid to repeat it with. */
+/** One write, answered in time; where the log is away the error names the uuid, and says what to do where it may have happened. */
 export async function writing<T>(
   uuid: string,
   work: Promise<T>,
@@ -54,8 +54,12 @@ export async function writing<T>(
   try {
     return await withinTime(WRITE_MS, work, late)
   } catch (error) {
-    if (!isFaafoError(error, 'log-unavailable') || error.details.uuid !== undefined) throw error
-    throw new FaafoError(error.code, error.message, { cause: error.cause, details: { ...error.details, uuid } })
+    if (!isFaafoError(error, 'log-unavailable')) throw error
+    const { code, message, cause, details } = error
+    throw new FaafoError(code, details.isUnsure ? `${message}; ${advice}` : message, {
+      cause,
+      details: { uuid, ...details },
+    })
   }
 }
 

@@ -173,12 +173,12 @@ export async function about<T>(uuid: string, answer: Promise<T>): Promise<T> {
   }
 }
 
-/** The error with a command as its advice, where the api's own is a request that cannot be typed here. */
+/** The error with a command, or what it takes, as its advice, where the api's own is a request that cannot be typed here. */
 export function advising(command: string, error: unknown): unknown {
   if (!isFaafoError(error)) return error
   const message = error.message
     .replace(/POST \S+\/retry\b/, command)
-    .replace('repeat the request with the same uuid', `repeat it with ${command}`)
+    .replace(/repeat the request with the same (uuid|Idempotency-Key)/, `repeat it with ${command}`)
   return new FaafoError(error.code, message, { cause: error, details: error.details })
 }
 

@@ -41,6 +41,11 @@ export async function secretIn({ secretFile }: { secretFile?: string }): Promise
   }
 }
 
+export function keyText(text: string): string {
+  if (/^[\x20-\x7e]{1,255}$/.test(text)) return text
+  throw new InvalidArgumentError('expected 1 to 255 printable ASCII characters')
+}
+
 export function urlText(text: string): string {
   const { error } = webhookUrlSchema.safeParse(text)
   if (error) throw new InvalidArgumentError(error.issues[0]?.message ?? error.message)

@@ -1,12 +1,14 @@
+import { randomUUID } from 'node:crypto'
 import { type Command, Option } from 'commander'
 import { cursorText, timeText } from './events.ts'
 import { addOutputOption, type OutputOption } from './output.ts'
-import { inSession, parseUuid, type Session, type Surroundings, usageError } from './session.ts'
+import { advising, inSession, parseUuid, type Session, type Surroundings, usageError } from './session.ts'
 import {
   addChange,
   addSelection,
   type Changes,
   changesOf,
+  keyText,
   type Selection,
   secretIn,
   secretOption,
@@ -159,7 +161,7 @@ Examples:
 
 const said = { failed: 'not delivered', refused: 'refused', gone: 'answered 410' } as const
 
-type Create = Selection & From & OutputOption & { description?: string; secretFile?: string }
+type Create = Selection & From & OutputOption & { description?: string; secretFile?: string; idempotencyKey?: string }
 
 function addCreate(webhook: Command, surroundings: Surroundings): void {
   const create = webhook
@@ -176,6 +178,11 @@ function addCreate(webhook: Command, surroundings: Surroundings): void {
       new Option('--since <time>', 'begin with what came from this time on').argParser(timeText).conflicts('after'),
     )
     .addOption(secretOption())
+    .option(
+      '--idempotency-key <key>',
+      'any text of your own: the same request with it again makes no second one',
+      keyText,
+    )
   addOutputOption(create)
     .addHelpText(
       'after',
@@ -191,7 +198,7 @@ Examples:
         surroundings,
         async (session) => {
           const { client, signal } = session
-          const { description, after, since } = options
+          const { description, after, since, idempotencyKey = randomUUID() } = options
           const asked = {
             url,
             ...(description !== undefined && { description }),
@@ -200,7 +207,10 @@ Examples:
             ...(since !== undefined && { since }),
             ...(await secretIn(options)),
           }
-          await printWebhook(session, await client.webhooks.create(asked, { signal }), options)
+          const created = await client.webhooks.create(asked, { signal, idempotencyKey }).catch((error) => {
+            throw advising(`--idempotency-key ${idempotencyKey}`, error)
+          })
+          await printWebhook(session, created, options)
         },
         { changes: true },
       ),

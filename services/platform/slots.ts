@@ -13,7 +13,8 @@ import { pause } from './shutdown.ts'
 export type Slots<E extends { id: string }> = {
   /**
    * Fills a slot, or finds who has it: `seq` of what was stored just now, or the slot's `holder`, which is this very
-   * event where an earlier try had succeeded. `what` names it in an error, whose `details` are given, too.
+   * event where an earlier try had succeeded. `what` names it in an error, whose `details` are given, too; `isUnsure` is among
+   * them where it may have been stored.
    */
   append(
     entry: { subject: string; id: string; message: Outgoing; what: string; details: Record<string, unknown> },
@@ -137,8 +138,8 @@ export function openSlots<E extends { id: string }>(
         if (Date.now() + PAUSE_MS >= deadline || options.signal?.aborted) {
           throw new FaafoError(
             'log-unavailable',
-            `cannot be sure that ${what} was recorded: the broker did not confirm it in time; repeat the request with the same uuid`,
-            { cause: reason, details: { ...details, reason: messageOf(reason) } },
+            `cannot be sure that ${what} was recorded: the broker did not confirm it in time`,
+            { cause: reason, details: { ...details, isUnsure: true, reason: messageOf(reason) } },
           )
         }
         await pause(PAUSE_MS, options.signal)

@@ -15,6 +15,7 @@ import { answerPings, onLook } from '../../services/platform/webhook-asks.ts'
 import type { Attempt } from '../../services/platform/webhook-attempts.ts'
 import { webhookStore } from '../../services/platform/webhook-store.ts'
 import { webhooksOf } from '../../services/platform/webhooks.ts'
+import { withAdministration } from '../platform/with-log.ts'
 import { until } from '../support/until.ts'
 import { create, json, type Parts, post, withApi } from './with-api.ts'
 
@@ -180,6 +181,25 @@ test('a key again is compared with what was asked for at first, and answered as 
       assert.equal((await withKey(key, body)).object, object)
       assert.not.match(JSON.stringify(await webhooksOf(broker).history(object.id)), /whsec|MfKQ9r8G/)
     }
+  }))
+
+test('where it is not sure whether one was created, what to do can be done', () =>
+  withWrites(async ({ app, server }) => {
+    await make(app)
+    const longest = (max_msg_size: number) =>
+      withAdministration(server.url, async (jsm) => void (await jsm.streams.update('FAAFO', { max_msg_size })))
+    await longest(1)
+    for (const [headers, advice] of [
+      [{ 'idempotency-key': 'ours' }, 'repeat the request with the same Idempotency-Key'],
+      [{}, 'look whether there is one of that id'],
+    ] as const) {
+      const { status, object } = await ask(app, '/v1/webhooks', { url }, headers)
+      assert.equal([status, object.code], [503, 'log-unavailable'])
+      const what = `cannot be sure that WebhookCreated of webhook '${object.uuid}' was recorded`
+      assert.is(object.detail, `${what}: the broker did not confirm it in time; ${advice}`)
+    }
+    await longest(-1)
+    assert.is((await ask(app, '/v1/webhooks', { url }, { 'idempotency-key': 'ours' })).status, 201)
   }))
 
 test('everything that is wrong with a request is told, with a pointer', () =>

@@ -72,6 +72,21 @@ test('a webhook is created with what was asked for, and its secret is shown', ()
     ),
   ))
 
+test('a creation of which nobody is sure is repeated with the key that is named', () => {
+  const said = 'cannot be sure; repeat the request with the same Idempotency-Key'
+  return withScriptedApi(
+    () => problem('log-unavailable', 503, said, { 'retry-after': '60' }),
+    async (url, seen) => {
+      const create = ['webhook', 'create', 'https://example.org/hooks']
+      const { code, stderr } = await runHere(create, url)
+      const key = seen[0]?.headers.get('idempotency-key') ?? ''
+      assert.equal([code, stderr], [1, `faafo: cannot be sure; repeat it with --idempotency-key ${key}\n`])
+      await runHere([...create, '--idempotency-key', key], url)
+      assert.is(seen[1]?.headers.get('idempotency-key'), key)
+    },
+  )
+})
+
 test('each command asks for what it says', () =>
   withScriptedApi(
     ({ method }) => (method === 'DELETE' ? new Response(null, { status: 204 }) : json({ ...webhook(), secret })),
@@ -193,6 +208,7 @@ test('what cannot be meant is told before anything is sent', async () => {
     [['create', target, '--after', 'x'], /expected a cursor such as 42-1f2e3d4c/],
     [['create', target, '--since', 'x'], /expected a time such as/],
     [['create', target, '--since', '2026-01-31T12:00:00Z', '--after', '0'], /cannot be used with/],
+    [['create', target, '--idempotency-key', ''], /expected 1 to 255 printable ASCII characters/],
     [['create', target, '--secret-file', '/nowhere'], /cannot read the secret from '\/nowhere': no such file/],
     [['show', 'x'], /cannot read 'x' as a uuid/],
     [['change', id], /cannot change it without knowing how/],

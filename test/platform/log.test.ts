@@ -120,8 +120,8 @@ test('an append that gets no answer is not certain, names the uuid, and may be r
     await freeze(server.pid())
     try {
       const error = await assertRefused(log.append(event), 'log-unavailable')
-      assert.match(error.message, /cannot be sure .* repeat the request with the same uuid/)
-      assert.is(error.details.uuid, event.fractal)
+      assert.match(error.message, /cannot be sure .* did not confirm it in time$/)
+      assert.equal([error.details.uuid, error.details.isUnsure], [event.fractal, true])
     } finally {
       process.kill(server.pid(), 'SIGCONT')
     }

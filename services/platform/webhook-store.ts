@@ -46,6 +46,8 @@ const positionSchema = z.object({
   waiting: z.array(waitingSchema),
   /** Unix milliseconds since when no delivery succeeded though one was tried; null: the last one did. */
   failingSince: z.number().nullable(),
+  /** Unix milliseconds before which nothing is sent, as `Retry-After` said; 0: at any time. */
+  notBefore: z.number().default(0),
 })
 export type Position = z.output<typeof positionSchema>
 
@@ -62,7 +64,8 @@ const parkedSchema = z.object({
 export type ParkedDelivery = z.output<typeof parkedSchema>
 
 export const positionFrom = (start: { after: string; version: number }): Position => ({
-  ...{ by: '', start: start.version, handled: start.version, upTo: start.after, waiting: [], failingSince: null },
+  ...{ by: '', start: start.version, handled: start.version, upTo: start.after, waiting: [] },
+  ...{ failingSince: null, notBefore: 0 },
 })
 
 /** Cursor up to which everything is dealt with: delivered, parked or left out. */

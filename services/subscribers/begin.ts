@@ -34,7 +34,7 @@ export async function begin({ store, log, me }: BeginParts, webhook: Webhook): P
 
   const known = stored.value
   const isNew = known.start < start.version
-  const position = isNew ? { ...positionFrom(start), handled: known.handled } : known
+  const position = isNew ? { ...positionFrom(start), handled: known.handled, notBefore: known.notBefore } : known
   const from = logPositionOf(position.upTo)
   try {
     await verifyPosition(log, from)
@@ -52,6 +52,7 @@ export async function begin({ store, log, me }: BeginParts, webhook: Webhook): P
     handled: version,
     waiting: (isResumed ? waiting.map(anew) : waiting).sort((a, b) => a.seq - b.seq),
     failingSince: isResumed ? null : position.failingSince,
+    notBefore: isResumed ? 0 : position.notBefore,
   }
   const revision = await store.writePosition(id, next, stored.revision)
   if (revision === null) return null

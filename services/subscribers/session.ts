@@ -65,10 +65,9 @@ export async function runSession(
   const events = new Map<number, FeedEvent>()
   const closing = new AbortController()
   let ending: Ending = { type: 'stopped' }
-  let { upTo, failingSince } = position
+  let { upTo, failingSince, notBefore } = position
   let failures = 0
   let inHand = 0
-  let notBefore = 0
   let timer: NodeJS.Timeout | undefined
   let tell = () => {}
 
@@ -85,7 +84,7 @@ export async function runSession(
     parts,
     id,
     revision,
-    () => ({ ...position, upTo, failingSince, waiting: lanes.waiting() }),
+    () => ({ ...position, upTo, failingSince, notBefore, waiting: lanes.waiting() }),
     () => close({ type: 'again' }),
   )
 
@@ -143,13 +142,10 @@ export async function runSession(
   async function failed(delivery: Waiting, event: FeedEvent, came: Delivered, since: number): Promise<void> {
     const { attempt, retryAfterMs } = came
     const now = Date.now()
+    if (retryAfterMs !== null) notBefore = Math.max(notBefore, now + retryAfterMs)
     const failed = { at: attempt.at, retryAfterMs }
     const verdict = verdictOn(delivery, failed, { failingSince: since, now, random: random(), schedule })
-    if (verdict.type === 'again') {
-      lanes.again(delivery, verdict.trial)
-      if (retryAfterMs !== null) notBefore = Math.max(notBefore, now + retryAfterMs)
-      return
-    }
+    if (verdict.type === 'again') return lanes.again(delivery, verdict.trial)
     if (verdict.type === 'pause') {
       lanes.putBack(delivery)
       const reason = `no delivery succeeded since ${new Date(since).toISOString()}; the last one: ${attempt.error}`

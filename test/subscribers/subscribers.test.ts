@@ -199,22 +199,43 @@ test('an endpoint that fails with everything is paused with its reason, and goes
     assertInOrder(receiver.received.slice(before), await allEvents(hooks))
   }))
 
-test('Retry-After is waited for, by all of the webhook', () =>
+test('Retry-After is waited for, by all of the webhook, also where it is changed meanwhile', () =>
   withHooks(async (hooks) => {
     const { receiver } = hooks
     await hooks.happen(SOME)
     let busy = true
-    receiver.reply = () => (busy ? { status: 429, headers: { 'retry-after': '2' } } : { status: 204 })
-    await hooks.create(receiver.url('/hook'))
+    receiver.reply = () => (busy ? { status: 429, headers: { 'retry-after': '3' } } : { status: 204 })
+    const { id } = await hooks.create(receiver.url('/hook'))
     await hooks.start({ schedule: quick })
     await cameTo(hooks, '/hook', 8)
     busy = false
+    await hooks.change(id, { type: 'change', settings: { description: 'ours' } })
     const lastRefused = Math.max(...receiver.received.map(({ at }) => at))
     await until(() => distinct(receiver.received.filter(({ answered }) => answered === 204)).length === SOME, {
       what: 'all came',
     })
     const firstAfter = receiver.received.find(({ answered }) => answered === 204)
-    assert.ok((firstAfter?.at ?? 0) - lastRefused >= 1_900, `${(firstAfter?.at ?? 0) - lastRefused} ms`)
+    assert.ok((firstAfter?.at ?? 0) - lastRefused >= 2_900, `${(firstAfter?.at ?? 0) - lastRefused} ms`)
+  }))
+
+test('a resume has it tried at once, whatever Retry-After said', () =>
+  withHooks(async (hooks) => {
+    const { receiver, webhooks } = hooks
+    await hooks.happen(SOME)
+    receiver.reply = () => ({ status: 503, headers: { 'retry-after': '3600' } })
+    const { id } = await hooks.create(receiver.url('/hook'))
+    const first = await hooks.start()
+    await cameTo(hooks, '/hook', 1)
+    await first.stop()
+    const { value } = await webhooks.store.position(id)
+    assert.ok((value?.notBefore ?? 0) > Date.now() + 3_000_000, 'it is kept')
+    receiver.reply = () => ({ status: 204 })
+    await hooks.change(id, { type: 'pause', reason: null, by: 'user' })
+    await hooks.change(id, { type: 'resume', now: '0' })
+    await hooks.start()
+    await until(() => receiver.received.filter(({ answered }) => answered === 204).length === SOME, {
+      what: 'all come',
+    })
   }))
 
 test('410 disables a webhook, and a resume has it tried again', () =>

@@ -93,5 +93,12 @@ export const isSlot = (text: string): boolean =>
     text,
   )
 
+/** The slot that was filled before this one could be, under no namespace; null for that of a fractal's first event. */
+export function slotBefore(slot: string): string | null {
+  const [, kind, fractal, generation = '1'] = slot.split('.')
+  if (kind !== 'requested') return `fractal.requested.${fractal}.${generation}`
+  return generation === '1' ? null : `fractal.outcome.${fractal}.${Number(generation) - 1}`
+}
+
 /** Every type of event; here and not in events.ts, since this module needs no library. */
 export const eventTypes = Object.keys(slots) as EventType[]

@@ -12,7 +12,7 @@ export function addImport(replay: Command, surroundings: Surroundings): void {
     .command('import')
     .summary('append an exported log to this one')
     .description(
-      'Appends what an export holds and this log does not, in its order and with the times at which it was recorded first, and puts its images into storage. The whole export is verified before anything is written. May be interrupted at any moment: done again it goes on. Everything goes on meanwhile; workers begin with what is without an outcome once it has finished. A fractal that went another way here than in the export stays as it is here: exit code 1.',
+      'Appends what an export holds and this log does not, in its order and with the times at which it was recorded first, and puts its images into storage. The whole export is verified before anything is written. May be interrupted at any moment: done again it goes on. Everything goes on meanwhile; workers begin with what is without an outcome once it has finished. A fractal that went another way here than in the export stays as it is here: exit code 1. An export that begins after a cursor comes after what is before it, and is else refused.',
     )
     .argument('<folder>')
     .option('--dry-run', 'change nothing: verify the export, and say what would come into the log')
@@ -48,7 +48,9 @@ async function importFrom(session: Session, dir: string, { dryRun = false, outpu
   if (output === 'json') await printJson({ dry_run: dryRun, ...imported })
   else if (conflicts.length > 0) {
     const { tableOf } = await import('./table.ts')
-    const rows = conflicts.slice(0, SHOWN).map((one) => [one.fractal, one.line, one.slot, one.inExport, one.inLog])
+    const rows = conflicts
+      .slice(0, SHOWN)
+      .map((one) => [one.fractal, one.line, one.slot, one.inExport, one.inLog ?? ''])
     await print(tableOf(['Fractal', 'Line', 'Slot', 'Event in the export', 'Event in the log'], rows))
   }
   const would = dryRun ? 'would be' : 'were'

@@ -46,7 +46,7 @@ export type Imported = {
  * Appends what an export holds and the log does not, in its order, its events as they were but for the sequence. A
  * fractal that went another way here stays as it is here, and is told as a conflict; all others are imported whole. May
  * be killed at any moment: done again it goes on. Throws `export-unusable` before anything is written where any byte
- * of the lines is not what it was; `log-unavailable`, `log-full`, `storage-unavailable`, `storage-full`, `aborted`.
+ * of the lines is not what it was, or what comes before them is not here; `log-unavailable`, `log-full`, `storage-unavailable`, `storage-full`, `aborted`.
  */
 export async function importLog(
   broker: Broker,

@@ -4,7 +4,7 @@ import { FaafoError } from '../../events/errors.ts'
 import type { Status as FractalStatus } from '../../events/task.ts'
 import { VERSION } from '../platform/identity.ts'
 import { oldestWaiting, type Waiting } from '../platform/oldest-waiting.ts'
-import { type QueueState, readQueue } from '../platform/queue-consumer.ts'
+import { type QueueState, readQueue, renderQueueOf } from '../platform/queue-consumer.ts'
 import { fractal } from '../platform/schema.ts'
 import type { Api } from './api.ts'
 import { projectionHealth } from './projection.ts'
@@ -52,7 +52,7 @@ const unknown = () => null
 /** From the workers' consumer; before there was a worker, from the table. */
 async function queueDepth(api: Api): Promise<Pick<QueueState, 'waiting' | 'inHand'>> {
   const late = () => new FaafoError('log-unavailable', 'cannot read the queue: the broker did not answer')
-  const depth = await withinTime(BROKER_MS, readQueue(api.broker, BROKER_MS), late)
+  const depth = await withinTime(BROKER_MS, readQueue(api.broker, renderQueueOf(api.broker.names), BROKER_MS), late)
   return depth ?? { waiting: await countOf(api, 'requested'), inHand: 0 }
 }
 

@@ -14,10 +14,13 @@ export function addDoctor(replay: Command, surroundings: Surroundings): void {
     .command('doctor')
     .summary('say what is wrong with this system, and what to do')
     .description(
-      'Looks at broker, log, queue, workers, projector, database, storage, clocks and disks, and says of each what is well or what is wrong, with the command that mends it. Takes some seconds, also on a large system, and changes nothing. Exit code 1 where something is wrong; a warning is none. What it does not do is to read the log and the images: that is replay verify.',
+      'Looks at broker, log, queues, workers, operators, projector, webhooks, database, storage, clocks and disks, and says of each what is well or what is wrong, with the command that mends it. Takes some seconds, also on a large system, and changes nothing. Exit code 1 where something is wrong; a warning is none. What it does not do is to read the log and the images: that is replay verify.',
     )
     .option('--images', 'look also for images that no fractal has any more, which takes long where there are many')
-    .option('--mend', 'carry out the safe remedies: make or repair queue and stream; with --images, remove such images')
+    .option(
+      '--mend',
+      'carry out the safe remedies: make or repair queues and streams; with --images, remove such images',
+    )
     .option('--dry-run', 'with --mend: change nothing, only say what would be done')
   addOutputOption(doctor)
     .addHelpText(

@@ -1,11 +1,14 @@
+import { randomUUID } from 'node:crypto'
 import { hostname } from 'node:os'
 import process from 'node:process'
 import { openBroker } from '../platform/broker.ts'
 import { parseConfig } from '../platform/config.ts'
 import { openDatabase } from '../platform/database.ts'
+import { VERSION } from '../platform/identity.ts'
 import { createLog } from '../platform/log.ts'
 import { createLogger } from '../platform/logger.ts'
 import { operationQueue, operationsOf } from '../platform/operations.ts'
+import { answerRollCall } from '../platform/roll-call.ts'
 import { runService } from '../platform/run-service.ts'
 import { aborted, isSupervised, stopSignal } from '../platform/shutdown.ts'
 import { runOperator } from './operator.ts'
@@ -16,6 +19,8 @@ await runService('operator', async () => {
   const signal = stopSignal(logger, { supervised: isSupervised(process.argv) })
 
   const broker = openBroker({ ...config.broker, url: config.broker.url ?? '' }, 'operator', logger)
+  const self = { service: 'operator', id: randomUUID(), name: hostname(), host: hostname(), version: VERSION } as const
+  answerRollCall(broker, () => self, signal)
   const database = openDatabase(config.databaseUrl ?? '', { max: 4, name: 'faafo operator' })
   try {
     await Promise.race([broker.ready, aborted(signal)]) // throws where the broker is too old for us

@@ -3,6 +3,7 @@ import { fold, type Operation, type OperationEvent, type OperationKind, operatio
 import { type Aggregates, aggregatesOf } from './aggregates.ts'
 import type { Broker } from './broker.ts'
 import type { Logger } from './logger.ts'
+import { operateQueueOf } from './queue-consumer.ts'
 import { type WorkQueue, workQueue } from './work-queue.ts'
 
 /** The bulk operations of the second stream. */
@@ -18,11 +19,8 @@ export async function loadOperation(operations: Operations, id: string): Promise
 
 /** The queue of requested operations that all operators share. */
 export function operationQueue(broker: Broker, logger: Logger): WorkQueue<OperationEvent> {
-  const { aggregateStream: stream, operateConsumer: consumer, operateFilter: filter } = broker.names
   return workQueue(broker, logger, {
-    stream,
-    consumer,
-    filter,
+    ...operateQueueOf(broker.names),
     decode: (message, position): OperationEvent => decodeAggregate(operationKind, message, position),
   })
 }

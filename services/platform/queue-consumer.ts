@@ -21,6 +21,11 @@ export const renderQueueOf = ({ stream, renderConsumer, renderFilter }: Names): 
   ...{ stream, consumer: renderConsumer, filter: renderFilter },
 })
 
+/** The operators' queue. */
+export const operateQueueOf = ({ aggregateStream, operateConsumer, operateFilter }: Names): Queue => ({
+  ...{ stream: aggregateStream, consumer: operateConsumer, filter: operateFilter },
+})
+
 /** A delivery that shows no sign of life for this long is given to another process. */
 export const ACK_WAIT_MS = 10_000
 
@@ -30,30 +35,34 @@ const CONSUMER_NOT_FOUND = 10014
 /** As many asks as the broker keeps waiting by itself. */
 const ASKS = 512
 
-/** The workers' durable consumer, as the broker has it. */
+/** A queue, as the broker has it. */
 export type QueueState = {
-  /** Requests not handed to a worker yet. */
+  /** Requests not handed out yet. */
   waiting: number
   /** Handed out and not acknowledged. */
   inHand: number
-  /** Sequence up to which the log was handed out. */
+  /** Sequence up to which the stream was handed out. */
   delivered: number
   /** Sequence up to which all of it was acknowledged. */
   done: number
-  /** Asks of workers that wait for requests to come. */
+  /** Asks that wait for requests to come. */
   asks: number
   isPaused: boolean
   drifts: Drift[]
 }
 
-/** null where there is none: workers make it. Throws `log-unavailable`. */
-export const readQueue = (broker: Broker, timeoutMs?: number): Promise<QueueState | null> =>
+/** The workers' queue, or another one; null where there is none: who takes from it makes it. Throws `log-unavailable`. */
+export const readQueue = (
+  broker: Broker,
+  queue: Queue = renderQueueOf(broker.names),
+  timeoutMs?: number,
+): Promise<QueueState | null> =>
   administering(
     broker,
     'look at the queue',
     async (jsm) => {
-      const info = await findConsumer(jsm, renderQueueOf(broker.names))
-      return info && stateOf(info, renderQueueOf(broker.names))
+      const info = await findConsumer(jsm, queue)
+      return info && stateOf(info, queue)
     },
     timeoutMs,
   )
@@ -70,12 +79,10 @@ const stateOf = (info: ConsumerInfo, queue: Queue): QueueState => ({
 
 /**
  * Makes the queue where it is missing, resumes it where it is paused, and gives it back its settings: in place where
- * that is enough, else `anew`, as asked for. A new one delivers every request of the log, and whoever takes one finds
- * its outcome. Throws `log-unavailable`.
+ * that is enough, else `anew`, as asked for. A new one delivers every request, and whoever takes one finds what came of it. Throws `log-unavailable`.
  */
-export const mendQueue = (broker: Broker, { anew }: { anew: boolean }): Promise<void> =>
+export const mendQueue = (broker: Broker, queue: Queue, { anew }: { anew: boolean }): Promise<void> =>
   administering(broker, 'mend the queue', async (jsm) => {
-    const queue = renderQueueOf(broker.names)
     const { stream, consumer } = queue
     const info = await findConsumer(jsm, queue)
     if (!info) return addConsumer(jsm, queue)
@@ -122,26 +129,26 @@ const rulesFor = ({ filter }: Queue): Rule<ConsumerConfig>[] => [
   { setting: 'filter_subjects', right: undefined, mends: 'anew', harm: 'requests are passed over' },
   { setting: 'deliver_policy', right: DeliverPolicy.All, mends: 'anew', harm: 'requests are passed over' },
   { setting: 'max_deliver', right: -1, mends: 'anew', harm: 'requests are given up, unrecorded' },
-  { setting: 'backoff', right: undefined, mends: 'anew', harm: 'what a dead worker had in hand waits otherwise' },
+  { setting: 'backoff', right: undefined, mends: 'anew', harm: 'what a dead process had in hand waits otherwise' },
   {
     setting: 'ack_policy',
     right: AckPolicy.Explicit,
     mends: 'anew',
-    harm: 'requests in hand are lost with their worker',
+    harm: 'requests in hand are lost with their process',
   },
   { setting: 'replay_policy', right: ReplayPolicy.Instant, mends: 'anew', harm: 'requests are delivered late' },
-  { setting: 'deliver_subject', right: undefined, mends: 'anew', harm: 'workers cannot ask it' },
+  { setting: 'deliver_subject', right: undefined, mends: 'anew', harm: 'nobody can ask it' },
   { setting: 'mem_storage', right: false, mends: 'anew', harm: 'it ends with the broker' },
   {
-    ...{ setting: 'max_waiting', right: ASKS, mends: 'anew', harm: 'asks of workers are refused' },
+    ...{ setting: 'max_waiting', right: ASKS, mends: 'anew', harm: 'asks are refused' },
     isFine: ({ max_waiting = 0 }) => max_waiting > ASKS,
   },
-  { setting: 'ack_wait', right: nanos(ACK_WAIT_MS), mends: 'in-place', harm: 'workers give signs of life for another' },
+  { setting: 'ack_wait', right: nanos(ACK_WAIT_MS), mends: 'in-place', harm: 'signs of life are given for another' },
   { setting: 'max_ack_pending', right: -1, mends: 'in-place', harm: 'so many in hand, or put off, stop the queue' },
   { setting: 'headers_only', right: false, mends: 'in-place', harm: 'requests come without what they ask for' },
-  { setting: 'max_batch', right: 0, mends: 'in-place', harm: 'asks of workers are refused' },
-  { setting: 'max_bytes', right: 0, mends: 'in-place', harm: 'asks of workers are refused' },
-  { setting: 'max_expires', right: 0, mends: 'in-place', harm: 'asks of workers are refused' },
-  { setting: 'inactive_threshold', right: 0, mends: 'in-place', harm: 'it goes when no worker asks for so long' },
-  { setting: 'num_replicas', right: 0, mends: 'in-place', harm: 'it has not as many copies as the log' },
+  { setting: 'max_batch', right: 0, mends: 'in-place', harm: 'asks are refused' },
+  { setting: 'max_bytes', right: 0, mends: 'in-place', harm: 'asks are refused' },
+  { setting: 'max_expires', right: 0, mends: 'in-place', harm: 'asks are refused' },
+  { setting: 'inactive_threshold', right: 0, mends: 'in-place', harm: 'it goes when nobody asks for so long' },
+  { setting: 'num_replicas', right: 0, mends: 'in-place', harm: 'it has not as many copies as its stream' },
 ]

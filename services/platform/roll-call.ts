@@ -12,7 +12,7 @@ import { administering } from './stream.ts'
 
 /** What a service says of itself. */
 export type Answer = Partial<Pick<WorkerPresence, 'state' | 'reason' | 'threads'>> & {
-  service: 'api' | 'projector' | 'worker' | 'subscribers'
+  service: 'api' | 'projector' | 'worker' | 'operator' | 'subscribers'
   /** Unique to the process. */
   id: string
   name: string

@@ -8,12 +8,11 @@ import {
   type StreamInfo,
 } from 'nats'
 import { FaafoError, messageOf } from '../../events/errors.ts'
-import type { Names } from '../../events/subjects.ts'
 import type { Broker } from './broker.ts'
 import { type Drift, driftOf, inPlace, type Rule } from './drift.ts'
-import { ensureStreams } from './streams.ts'
+import { aggregateStreamOf, ensureStreams, logStreamOf, type OwnStream } from './streams.ts'
 
-/** The stream that the log is, as the broker has it. */
+/** A stream of ours, as the broker has it. */
 export type StreamState = {
   /** RFC 3339, nanoseconds. */
   created: string
@@ -33,9 +32,9 @@ const NO_STREAM = 10059
 const ANSWER_MS = 5_000
 
 /** null where the broker has no such stream. `replicas`: how many were asked for. Throws `log-unavailable`. */
-export const readStream = (broker: Broker, replicas: number | undefined): Promise<StreamState | null> =>
+export const readStream = (broker: Broker, own: OwnStream, replicas: number | undefined): Promise<StreamState | null> =>
   administering(broker, 'look at the stream', async (jsm) => {
-    const info = await infoOf(jsm, broker.names)
+    const info = await infoOf(jsm, own)
     if (!info) return null
     const { config, created, state, cluster } = info
     const away = (cluster?.replicas ?? []).filter(({ offline, current }) => offline || !current)
@@ -46,18 +45,20 @@ export const readStream = (broker: Broker, replicas: number | undefined): Promis
       maxBytes: config.max_bytes > 0 ? config.max_bytes : null,
       replicas: config.num_replicas,
       replicasAway: away.map(({ name }) => name),
-      drifts: driftOf(config, rulesFor(broker.names, config, replicas)),
+      drifts: driftOf(config, rulesFor(own, config, replicas)),
     }
   })
 
-/** Makes the stream where it is missing, and brings it to the settings that can be changed. Throws `log-unavailable`. */
-export const mendStream = (broker: Broker, replicas: number | undefined): Promise<void> =>
+/** Makes both streams where they are missing, and brings them to the settings that can be changed. Throws `log-unavailable`. */
+export const mendStreams = (broker: Broker, replicas: number | undefined): Promise<void> =>
   administering(broker, 'mend the stream', async (jsm) => {
     await ensureStreams(jsm, broker.names, replicas)
-    const info = await infoOf(jsm, broker.names)
-    if (!info) return
-    const changes = inPlace(driftOf(info.config, rulesFor(broker.names, info.config, replicas)))
-    if (Object.keys(changes).length > 0) await jsm.streams.update(broker.names.stream, changes)
+    for (const own of [logStreamOf(broker.names), aggregateStreamOf(broker.names)]) {
+      const info = await infoOf(jsm, own)
+      if (!info) continue
+      const changes = inPlace(driftOf(info.config, rulesFor(own, info.config, replicas)))
+      if (Object.keys(changes).length > 0) await jsm.streams.update(own.name, changes)
+    }
   })
 
 /** File storage that the broker's account has used, of what it may; none where there is no limit. Throws `log-unavailable`. */
@@ -85,15 +86,15 @@ export async function administering<T>(
   }
 }
 
-const infoOf = (jsm: JetStreamManager, { stream }: Names): Promise<StreamInfo | null> =>
-  jsm.streams.info(stream).catch((error) => {
+const infoOf = (jsm: JetStreamManager, { name }: OwnStream): Promise<StreamInfo | null> =>
+  jsm.streams.info(name).catch((error) => {
     if (error instanceof NatsError && error.api_error?.err_code === NO_STREAM) return null
     throw error
   })
 
 /** Settings that keep what was recorded and let it be recorded. Others (a description, say) are the operator's. */
 function rulesFor(
-  { streamSubjects }: Names,
+  { subjects: ours, grows }: OwnStream,
   { num_replicas }: StreamConfig,
   replicas = num_replicas,
 ): Rule<StreamConfig>[] {
@@ -101,12 +102,13 @@ function rulesFor(
   const mends = 'in-place'
   return [
     {
-      ...{ setting: 'subjects', right: streamSubjects, mends, harm: 'events are refused, or others come among them' },
-      isFine: ({ subjects }) => sorted(subjects) === sorted(streamSubjects),
+      ...{ setting: 'subjects', right: ours, mends, harm: 'events are refused, or others come among them' },
+      isFine: ({ subjects }) =>
+        grows ? ours.every((one) => subjects.includes(one)) : sorted(subjects) === sorted(ours),
     },
     { setting: 'num_replicas', right: replicas, mends, harm: 'NATS_REPLICAS asks for another number' },
     { setting: 'deny_delete', right: true, mends, harm: 'events can be deleted' },
-    { setting: 'deny_purge', right: true, mends, harm: 'the log can be emptied' },
+    { setting: 'deny_purge', right: true, mends, harm: 'it can be emptied' },
     { setting: 'allow_rollup_hdrs', right: false, mends, harm: 'a message can take the place of those before it' },
     { setting: 'allow_direct', right: true, mends, harm: 'only its leader can be read' },
     { setting: 'max_age', right: 0, mends, harm: 'older events are dropped' },
@@ -116,10 +118,10 @@ function rulesFor(
     { setting: 'subject_transform', right: undefined, mends, harm: 'events come into other slots' },
     {
       ...{ setting: 'discard', right: DiscardPolicy.New, mends },
-      harm: 'the oldest events are dropped once the log is as large as it may be',
+      harm: 'the oldest events are dropped once it is as large as it may be',
       isFine: ({ max_bytes, max_msgs }) => max_bytes <= 0 && max_msgs <= 0,
     },
-    { setting: 'storage', right: StorageType.File, mends: 'never', harm: 'the log ends with the broker' },
+    { setting: 'storage', right: StorageType.File, mends: 'never', harm: 'it ends with the broker' },
     {
       setting: 'retention',
       right: RetentionPolicy.Limits,

@@ -4,11 +4,22 @@ import type { Names } from '../../events/subjects.ts'
 /** What the broker answers where there is no such stream. */
 const NO_STREAM = 10059
 
+/** `grows`: whether a newer version of this program may have added subjects. */
+export type OwnStream = { name: string; subjects: string[]; grows: boolean }
+
+export const logStreamOf = ({ stream, streamSubjects }: Names): OwnStream => ({
+  ...{ name: stream, subjects: streamSubjects, grows: false },
+})
+
+/** The stream of what is not a fractal. */
+export const aggregateStreamOf = ({ aggregateStream, aggregateSubjects }: Names): OwnStream => ({
+  ...{ name: aggregateStream, subjects: aggregateSubjects, grows: true },
+})
+
 /** The log, and the stream of what is not a fractal: made with as many replicas as the log has. */
 export async function ensureStreams(jsm: JetStreamManager, names: Names, asked: number | undefined): Promise<void> {
-  const replicas = await ensureStream(jsm, { name: names.stream, subjects: names.streamSubjects }, asked, 1)
-  const aggregates = { name: names.aggregateStream, subjects: names.aggregateSubjects }
-  await ensureStream(jsm, aggregates, asked, replicas)
+  const replicas = await ensureStream(jsm, logStreamOf(names), asked, 1)
+  await ensureStream(jsm, aggregateStreamOf(names), asked, replicas)
 }
 
 /**
@@ -17,7 +28,7 @@ export async function ensureStreams(jsm: JetStreamManager, names: Names, asked: 
  */
 async function ensureStream(
   jsm: JetStreamManager,
-  { name, subjects }: { name: string; subjects: string[] },
+  { name, subjects }: OwnStream,
   asked: number | undefined,
   otherwise: number,
 ): Promise<number> {

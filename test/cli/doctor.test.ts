@@ -23,10 +23,14 @@ test('the doctor finds what runs on the data folder, and says what it looked at,
 
         const first = await run([], env)
         assert.is(first.code, 1)
-        assert.match(first.stderr, /^faafo: found 1 fault and 2 warnings in \d+ checks\n$/)
+        assert.match(first.stderr, /^faafo: found 2 faults and 2 warnings in \d+ checks\n$/)
         assert.match(first.stdout, /^\+-+\+-+\+-+\+\n\| Check +\| State +\| Found +\|\n/)
         assert.match(first.stdout, /\| broker +\| ok +\| nats-server \d/)
         assert.match(first.stdout, /\| durability +\| warning \| the broker flushes to its disk every 2m/)
+        assert.match(
+          first.stdout,
+          /\| stream +\| wrong +\| the broker has no stream FAAFO, .*faafo replay doctor --mend /,
+        )
         assert.match(first.stdout, /\| database +\| wrong +\| its schema .*What to do: faafo migrate /)
         assert.match(
           first.stdout,
@@ -36,16 +40,22 @@ test('the doctor finds what runs on the data folder, and says what it looked at,
 
         for (const step of [['migrate'], ['replay', 'rebuild']]) assert.is((await runHere(step, '', env)).code, 0)
         const dry = await run(['--mend', '--dry-run'], env)
-        assert.match(dry.stderr, /^queue would be mended: makes the consumer render\n/)
+        assert.match(
+          dry.stderr,
+          /^stream would be mended: makes the stream FAAFO\nqueue would be mended: makes the consumer render\n/,
+        )
         await withAdministration(broker.url, async (jsm) => {
           assert.equal(await jsm.consumers.list('FRACTAL').next(), [], 'nothing was made')
         })
 
         const mended = await run(['--mend', '--output', 'json'], env)
-        assert.match(mended.stderr, /^queue mended: makes the consumer render\n/)
+        assert.match(mended.stderr, /^stream mended: makes the stream FAAFO\nqueue mended: makes the consumer render\n/)
         const answer = JSON.parse(mended.stdout)
         assert.equal(Object.keys(answer), ['healthy', 'dry_run', 'mended', 'findings'])
-        assert.equal(answer.mended, [{ check: 'queue', what: 'makes the consumer render', error: null }])
+        assert.equal(answer.mended, [
+          { check: 'stream', what: 'makes the stream FAAFO', error: null },
+          { check: 'queue', what: 'makes the consumer render', error: null },
+        ])
         const finding = (check: string) => answer.findings.find((one: { check: string }) => one.check === check)
         assert.equal(Object.keys(finding('queue')), ['check', 'severity', 'found', 'remedy'])
         assert.equal([finding('queue').severity, finding('queue').remedy], ['ok', null])

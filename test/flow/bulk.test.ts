@@ -4,6 +4,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { type Client, createClient } from '../../services/cli/client.ts'
 import { readLog, startOfLog } from '../../services/platform/log-reader.ts'
+import { callTheRoll } from '../../services/platform/roll-call.ts'
 import { compareWithLog } from '../support/compare-with-log.ts'
 import { withReadModel } from '../support/read-model.ts'
 import { type System, withSystem } from '../support/system.ts'
@@ -46,6 +47,11 @@ test('a bulk cancel whose operator is killed half-way goes on, and every fractal
         withinMs: 120_000,
       })
       await withReadModel(system, async (parts) => {
+        const { signal } = new AbortController()
+        await until(
+          async () => (await callTheRoll(parts.broker, 1_000, signal)).some(({ service }) => service === 'operator'),
+          { what: 'the new operator answers the roll call' },
+        )
         const cancelled = new Map<string, number>()
         const requested = new Set<string>()
         const read = new AbortController()

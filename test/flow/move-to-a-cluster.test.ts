@@ -103,6 +103,8 @@ test('the way from one machine to a cluster, and back, is as the page says', () 
 
           const worker = at.start(page.next('faafo worker'))
           const api = at.start(page.next('faafo api'))
+          const operator = at.start(page.next('faafo operator'))
+          at.start(page.next('faafo subscribers'))
           const completed = async () => (await all(open)).filter(({ status }) => status === 'completed').length
           await until(async () => (await completed()) === 6, {
             what: 'what was pending is rendered',
@@ -115,9 +117,11 @@ test('the way from one machine to a cluster, and back, is as the page says', () 
             }
           })
 
+          await at.run(`faafo --endpoint-url ${open} bulk retry --status failed --wait`) // none, says the operator
+
           // the way back, with what was made in the cluster
           await create(open, '--wait')
-          await Promise.all([worker.end(), api.end()])
+          await Promise.all([worker.end(), api.end(), operator.end()])
           await at.run(page.next('export back --images'))
           const after = await rowsOf(natsUrl, postgres.url)
           await projector.end()

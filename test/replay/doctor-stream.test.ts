@@ -77,6 +77,36 @@ test('a stream that is missing is made, and one that was there before is asked f
     assert.is((await p.ailing())[0]?.check, 'log-identity')
   }))
 
+test('the stream of what is not a fractal is made, and given back its settings, too', () =>
+  withClinic(async (p) => {
+    p.start()
+    await p.healthy()
+    await withAdministration(p.server.url, async (jsm) => {
+      await jsm.streams.delete('FAAFO')
+    })
+    const missing = await p.finding('stream')
+    assert.is(missing.found, 'the broker has no stream FAAFO, for what is not a fractal')
+    assert.is((await p.carryOut(missing)).code, 0)
+    await p.healthy()
+    await withAdministration(p.server.url, async (jsm) => {
+      const { config } = await jsm.streams.info('FAAFO')
+      await jsm.streams.delete('FAAFO')
+      await jsm.streams.add({ ...config, subjects: [...config.subjects, 'faafo.novel.*.*'], deny_delete: false })
+      await jsm.streams.update('FAAFO', { max_age: 3_600e9 })
+    })
+    const finding = await p.finding('stream-config')
+    assert.match(
+      finding.found,
+      /^FAAFO deny_delete is .* instead of true: .*; FAAFO max_age is 3600000000000 instead of 0/,
+    )
+    assert.is((await p.carryOut(finding)).code, 0)
+    await p.healthy()
+    await withAdministration(p.server.url, async (jsm) => {
+      const { config } = await jsm.streams.info('FAAFO')
+      assert.ok(config.subjects.includes('faafo.novel.*.*'), 'what a newer version added is kept')
+    })
+  }))
+
 test('a replica that is away is told, and one number of them where another was asked for', () =>
   withCluster(async (servers) => {
     const urls = servers.map(({ url }) => url)
@@ -114,6 +144,10 @@ test('a replica that is away is told, and one number of them where another was a
         withinMs: 60_000,
       })
 
+      await jsm.streams.update('FAAFO', { num_replicas: 1 })
+      const unlike = (await look()).get('stream-config')?.found
+      assert.is(unlike, 'FAAFO num_replicas is 1 instead of 3: NATS_REPLICAS asks for another number')
+      assert.is((await look({ mend: true })).get('stream-config')?.severity, 'ok')
       settings.replicas = 1
       assert.match((await look()).get('stream-config')?.found ?? '', /^num_replicas is 3 instead of 1/)
       assert.is((await look({ mend: true })).get('stream-config')?.severity, 'ok')

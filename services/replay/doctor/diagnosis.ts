@@ -20,6 +20,8 @@ export type CheckName =
   | 'queue-flow'
   | 'workers'
   | 'requests'
+  | 'operation-queue'
+  | 'operators'
   | 'webhooks'
   | 'storage'
   | 'orphan-images'
@@ -38,7 +40,11 @@ export type Diagnosis = {
 }
 
 /** A safe remedy: `what` it does, and how. What several checks ask for is done once. */
-export type Mend = { kind: 'stream' | 'queue' | 'queue-anew' | 'images'; what: string; carryOut(): Promise<void> }
+export type Mend = {
+  kind: 'stream' | 'queue' | 'queue-anew' | 'operation-queue' | 'images'
+  what: string
+  carryOut(): Promise<void>
+}
 
 /** A diagnosis with the remedy that can be carried out at once, where there is one. */
 export type Examined = Diagnosis & { mend?: Mend }

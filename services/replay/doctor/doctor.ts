@@ -2,6 +2,7 @@ import { messageOf } from '../../../events/errors.ts'
 import { checkClocks } from './clocks.ts'
 import { type CheckName, type Diagnosis, type Examined, type Mend, notMade } from './diagnosis.ts'
 import { checkStorage } from './image-checks.ts'
+import { checkOperationQueue, checkOperators } from './operation-checks.ts'
 import { checkOrphans, type ImageProgress } from './orphans.ts'
 import { type DoctorParts, type Patient, patientOf, requireGoing } from './patient.ts'
 import { checkDatabase, checkParked, checkPosition, checkProjector } from './projection-checks.ts'
@@ -60,6 +61,8 @@ const checks: readonly Check[] = [
   one('queue-flow', checkQueueFlow),
   one('workers', checkWorkers),
   one('requests', checkRequests),
+  one('operation-queue', checkOperationQueue),
+  one('operators', checkOperators),
   one('webhooks', checkWebhooks),
   one('storage', checkStorage),
   one('clocks', checkClocks),

@@ -5,11 +5,12 @@ import type { Db } from '../../platform/database.ts'
 import type { Log } from '../../platform/log.ts'
 import type { Logger } from '../../platform/logger.ts'
 import { isMigrated } from '../../platform/migrate.ts'
-import { type QueueState, readQueue } from '../../platform/queue-consumer.ts'
-import { askBrokerClock, type ClockOffset, callTheRoll, type Heard } from '../../platform/roll-call.ts'
+import { operateQueueOf, type QueueState, readQueue, renderQueueOf } from '../../platform/queue-consumer.ts'
+import { type Answer, askBrokerClock, type ClockOffset, callTheRoll, type Heard } from '../../platform/roll-call.ts'
 import type { CheckpointRow } from '../../platform/schema.ts'
 import { pause } from '../../platform/shutdown.ts'
 import { readStream, type StreamState } from '../../platform/stream.ts'
+import { aggregateStreamOf, logStreamOf } from '../../platform/streams.ts'
 import type { ImageStore } from '../../storage/image-store.ts'
 
 export type DoctorParts = {
@@ -35,7 +36,10 @@ export type Patient = DoctorParts & {
   /** Resolves to the broker's version. */
   version(): Promise<string>
   stream(): Promise<StreamState | null>
+  /** The stream of what is not a fractal. */
+  aggregates(): Promise<StreamState | null>
   queue(): Promise<QueueState | null>
+  operationQueue(): Promise<QueueState | null>
   checkpoint(): Promise<CheckpointRow | null>
   /** Services that answer. */
   roll(): Promise<Heard[]>
@@ -62,8 +66,10 @@ export function patientOf(parts: DoctorParts, signal: AbortSignal): Patient {
     ...parts,
     signal,
     version,
-    stream: atBroker(() => readStream(broker, settings.replicas)),
-    queue: atBroker(() => readQueue(broker)),
+    stream: atBroker(() => readStream(broker, logStreamOf(broker.names), settings.replicas)),
+    aggregates: atBroker(() => readStream(broker, aggregateStreamOf(broker.names), settings.replicas)),
+    queue: atBroker(() => readQueue(broker, renderQueueOf(broker.names))),
+    operationQueue: atBroker(() => readQueue(broker, operateQueueOf(broker.names))),
     checkpoint: once(async () => {
       if (await isMigrated(db)) return readCheckpoint(db)
       throw new FaafoError('database-unavailable', "cannot read the checkpoint: the schema is not this version's")
@@ -71,6 +77,20 @@ export function patientOf(parts: DoctorParts, signal: AbortSignal): Patient {
     roll: atBroker(() => callTheRoll(broker, ANSWERS_MS, signal)),
     brokerClock: atBroker(() => askBrokerClock(broker)),
   }
+}
+
+/** How long a busy process is given to answer. */
+const BUSY_MS = 2_000
+
+/** Where they matter and none was heard of, they are called again: one may have been too busy to answer. */
+export async function present(
+  { roll, broker, signal }: Patient,
+  wanted: Answer['service'],
+  isWanted: boolean,
+): Promise<Heard[]> {
+  const among = (heard: Heard[]) => heard.filter(({ service }) => service === wanted)
+  const there = among(await roll())
+  return there.length > 0 || !isWanted ? there : among(await callTheRoll(broker, BUSY_MS, signal))
 }
 
 /** Its version, once it has answered: a connection may be lost that nobody has noticed yet. */

@@ -1,21 +1,20 @@
 import { and, asc, inArray, lte } from 'drizzle-orm'
 import { isFaafoError, messageOf } from '../../../events/errors.ts'
 import { querying } from '../../platform/database.ts'
-import { driftText } from '../../platform/drift.ts'
+import { type Drift, driftText } from '../../platform/drift.ts'
 import { oldestWaiting } from '../../platform/oldest-waiting.ts'
-import { mendQueue, type QueueState, readQueue } from '../../platform/queue-consumer.ts'
-import { callTheRoll, type Heard } from '../../platform/roll-call.ts'
+import { mendQueue, type QueueState, readQueue, renderQueueOf } from '../../platform/queue-consumer.ts'
 import { fractal } from '../../platform/schema.ts'
 import { pause } from '../../platform/shutdown.ts'
 import { type Examined, MEND, type Mend, ok, skipped, warning, wrong } from './diagnosis.ts'
-import { type Patient, patiently } from './patient.ts'
+import { type Patient, patiently, present } from './patient.ts'
 
 /** The workers, and the durable consumer that they share. */
 
 const NO_QUEUE = 'there is no queue'
 
 export async function checkQueue(patient: Patient): Promise<Examined> {
-  const { stream, queue, broker, roll } = patient
+  const { stream, queue, broker } = patient
   const name = broker.names.renderConsumer
   const state = await stream()
   if (!state) return skipped('queue', 'there is no stream')
@@ -26,7 +25,7 @@ export async function checkQueue(patient: Patient): Promise<Examined> {
     return wrong('queue', messageOf(error), 'see what the broker logs')
   }
   if (state.lastSeq === 0) return ok('queue', 'no worker has made it yet, and there is no request')
-  const hasWorkers = workersOf(await roll()).length > 0
+  const hasWorkers = (await present(patient, 'worker', false)).length > 0
   const found = `the consumer ${name} is missing${hasWorkers ? ', although workers run' : '; the next worker makes it'}`
   return (hasWorkers ? wrong : warning)('queue', found, MEND, mending(patient, 'queue', `makes the consumer ${name}`))
 }
@@ -36,10 +35,14 @@ export async function checkQueueConfig(patient: Patient): Promise<Examined> {
   if (!state) return skipped('queue-config', NO_QUEUE)
   const { drifts } = state
   if (drifts.length === 0) return ok('queue-config', 'as the workers make it')
+  return wrong('queue-config', driftText(drifts), MEND, mending(patient, 'queue', mendText(drifts)))
+}
+
+/** How the settings of a queue are mended. */
+export function mendText(drifts: readonly Drift[]): string {
   const changes = drifts.map(({ setting, right }) => `${setting} to ${JSON.stringify(right) ?? 'nothing'}`).join(', ')
   const isAnew = drifts.some(({ mends }) => mends === 'anew')
-  const what = isAnew ? `makes the queue anew, which sets ${changes}` : `sets ${changes}`
-  return wrong('queue-config', driftText(drifts), MEND, mending(patient, 'queue', what))
+  return isAnew ? `makes the queue anew, which sets ${changes}` : `sets ${changes}`
 }
 
 export async function checkQueuePosition(patient: Patient): Promise<Examined> {
@@ -83,7 +86,7 @@ export async function checkWorkers(patient: Patient): Promise<Examined> {
   if (!(await stream())) return skipped('workers', 'there is no stream')
   const [state, oldest] = [await queue(), await querying('read the queue', () => oldestWaiting(db)).catch(() => null)]
   const wanting = state ? state.waiting + state.inHand : oldest ? 1 : 0
-  const workers = await presentWorkers(patient, wanting > 0)
+  const workers = await present(patient, 'worker', wanting > 0)
   const waits = state ? `${wanting} requests wait or are in hand` : 'requests wait'
   if (workers.length === 0) {
     return wanting === 0
@@ -106,18 +109,6 @@ export async function checkWorkers(patient: Patient): Promise<Examined> {
   }
   return ok('workers', found)
 }
-
-/** How long a busy worker is given to answer. */
-const BUSY_MS = 2_000
-
-/** Where they matter and none was heard of, they are called again: one may have been too busy to answer. */
-async function presentWorkers({ roll, broker, signal }: Patient, isWanted: boolean): Promise<Heard[]> {
-  const workers = workersOf(await roll())
-  if (workers.length > 0 || !isWanted) return workers
-  return workersOf(await callTheRoll(broker, BUSY_MS, signal))
-}
-
-const workersOf = (heard: Heard[]) => heard.filter(({ service }) => service === 'worker')
 
 /** Unfinished fractals that are looked up at most, and told by uuid. */
 const CANDIDATES = 200
@@ -176,5 +167,5 @@ const anew = (patient: Patient): Mend =>
 
 const mending = ({ broker }: Patient, kind: 'queue' | 'queue-anew', what: string): Mend => ({
   ...{ kind, what },
-  carryOut: () => mendQueue(broker, { anew: kind === 'queue-anew' }),
+  carryOut: () => mendQueue(broker, renderQueueOf(broker.names), { anew: kind === 'queue-anew' }),
 })

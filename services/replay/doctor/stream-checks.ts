@@ -1,12 +1,12 @@
 import { messageOf } from '../../../events/errors.ts'
 import { driftText } from '../../platform/drift.ts'
 import { durabilityOf } from '../../platform/durability.ts'
-import { mendStream, readAccountStorage } from '../../platform/stream.ts'
+import { mendStreams, readAccountStorage } from '../../platform/stream.ts'
 import { type Examined, MEND, type Mend, ok, skipped, warning, wrong } from './diagnosis.ts'
 import { type Patient, patiently } from './patient.ts'
 import { fillOf } from './room.ts'
 
-/** The broker and the stream that the log is. */
+/** The broker, the stream that the log is, and that of what is not a fractal. */
 
 export async function checkBroker({ version, broker }: Patient): Promise<Examined> {
   try {
@@ -47,11 +47,16 @@ export async function checkBrokerStorage({ version, stream, broker }: Patient): 
 }
 
 export async function checkStream(patient: Patient): Promise<Examined> {
-  const { version, stream, checkpoint, broker } = patient
+  const { version, stream, aggregates, checkpoint, broker } = patient
   await version()
   const name = broker.names.stream
   try {
-    const state = await stream()
+    const [state, beside] = [await stream(), await aggregates()]
+    const { aggregateStream } = broker.names
+    if (state && !beside) {
+      const found = `the broker has no stream ${aggregateStream}, for what is not a fractal`
+      return wrong('stream', found, MEND, mendingStream(patient, `makes the stream ${aggregateStream}`))
+    }
     if (state) return ok('stream', `${name}: ${state.lastSeq} events, made at ${state.created}`)
   } catch (error) {
     return wrong('stream', messageOf(error), 'see what the broker logs: a stream needs most of its replicas')
@@ -70,24 +75,36 @@ export async function checkStream(patient: Patient): Promise<Examined> {
 }
 
 export async function checkStreamConfig(patient: Patient): Promise<Examined> {
-  const state = await patient.stream()
-  if (!state) return skipped('stream-config', 'there is no stream')
-  const { drifts } = state
+  const [log, beside] = [await patient.stream(), await patient.aggregates()]
+  if (!log) return skipped('stream-config', 'there is no stream')
+  const { aggregateStream } = patient.broker.names
+  const others = (beside?.drifts ?? []).map((one) => ({ ...one, setting: `${aggregateStream} ${one.setting}` }))
+  const drifts = [...log.drifts, ...others]
   if (drifts.length === 0) return ok('stream-config', 'as the services make it')
   const mendable = drifts.filter(({ mends }) => mends !== 'never')
   if (mendable.length === 0) {
-    return wrong('stream-config', driftText(drifts), 'make the log anew from a backup: this cannot be changed in place')
+    return wrong(
+      'stream-config',
+      driftText(drifts),
+      'make that stream anew from a backup: this cannot be changed in place',
+    )
   }
   const what = `sets ${mendable.map(({ setting, right }) => `${setting} to ${JSON.stringify(right)}`).join(', ')}`
   return wrong('stream-config', driftText(drifts), MEND, mendingStream(patient, what))
 }
 
-export async function checkStreamReplicas({ stream }: Patient): Promise<Examined> {
-  const state = await stream()
-  if (!state) return skipped('stream-replicas', 'there is no stream')
-  const { replicas, replicasAway: away } = state
-  if (away.length === 0) return ok('stream-replicas', replicas === 1 ? 'one copy of the log' : `all ${replicas} follow`)
-  const found = `${away.length} of ${replicas} are away or behind: ${away.join(', ')}`
+export async function checkStreamReplicas({ stream, aggregates, broker }: Patient): Promise<Examined> {
+  const [log, beside] = [await stream(), await aggregates()]
+  if (!log) return skipped('stream-replicas', 'there is no stream')
+  const { stream: name, aggregateStream } = broker.names
+  const all = [{ name, ...log }, ...(beside ? [{ name: aggregateStream, ...beside }] : [])]
+  const texts = all
+    .filter(({ replicasAway }) => replicasAway.length > 0)
+    .map(({ name, replicas, replicasAway: away }) => `${name}: ${away.length} of ${replicas} (${away.join(', ')})`)
+  if (texts.length === 0) {
+    return ok('stream-replicas', log.replicas === 1 ? 'one copy of the log' : `all ${log.replicas} follow`)
+  }
+  const found = `copies are away or behind: ${texts.join('; ')}`
   return warning(
     'stream-replicas',
     found,
@@ -97,5 +114,5 @@ export async function checkStreamReplicas({ stream }: Patient): Promise<Examined
 
 const mendingStream = ({ broker, settings }: Patient, what: string): Mend => ({
   ...{ kind: 'stream', what },
-  carryOut: () => mendStream(broker, settings.replicas),
+  carryOut: () => mendStreams(broker, settings.replicas),
 })

@@ -10,9 +10,9 @@ import { administering } from './stream.ts'
  * between, however slow the network is.
  */
 
-/** What a service says of itself. */
+/** What a service says of itself; a running import has its id as its name. */
 export type Answer = Partial<Pick<WorkerPresence, 'state' | 'reason' | 'threads'>> & {
-  service: 'api' | 'projector' | 'worker' | 'operator' | 'subscribers'
+  service: 'api' | 'projector' | 'worker' | 'operator' | 'subscribers' | 'import'
   /** Unique to the process. */
   id: string
   name: string

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import { setMaxListeners } from 'node:events'
 import { hostname } from 'node:os'
 import type { AggregateEvent, NewAggregateEvent } from '../../events/aggregate.ts'
@@ -5,8 +6,9 @@ import { FaafoError } from '../../events/errors.ts'
 import { importIdOf, importKind } from '../../events/import.ts'
 import { aggregatesOf } from '../platform/aggregates.ts'
 import type { Broker } from '../platform/broker.ts'
-import { identify } from '../platform/identity.ts'
+import { identify, VERSION } from '../platform/identity.ts'
 import { openMessages } from '../platform/log-messages.ts'
+import { answerRollCall } from '../platform/roll-call.ts'
 import { fileStore } from '../storage/file-store.ts'
 import type { ImageStore } from '../storage/image-store.ts'
 import { imagesFolder, type Line, readLines, readManifest } from './export-folder.ts'
@@ -46,18 +48,31 @@ export type Imported = {
  * Appends what an export holds and the log does not, in its order, its events as they were but for the sequence. A
  * fractal that went another way here stays as it is here, and is told as a conflict; all others are imported whole. May
  * be killed at any moment: done again it goes on. Throws `export-unusable` before anything is written where any byte
- * of the lines is not what it was, or what comes before them is not here; `log-unavailable`, `log-full`, `storage-unavailable`, `storage-full`, `aborted`.
+ * of the lines is not what it was, or what comes before them is not here; `log-unavailable`, `log-full`,
+ * `storage-unavailable`, `storage-full`, `aborted`.
  */
-export async function importLog(
+export async function importLog(broker: Broker, options: ImportOptions): Promise<Imported> {
+  const manifest = await requireComplete(options.dir)
+  const id = importIdOf(manifest.log)
+  const self = { service: 'import', id: randomUUID(), name: id, host: hostname(), version: VERSION } as const
+  const over = new AbortController()
+  if (!options.dryRun) answerRollCall(broker, () => self, over.signal) // one that was begun and does not was given up
+  try {
+    return await bring(broker, { id, manifest }, options)
+  } finally {
+    over.abort()
+  }
+}
+
+async function bring(
   broker: Broker,
+  { id, manifest }: { id: string; manifest: Manifest },
   { dir, images, dryRun, signal: asked, onProgress = () => {} }: ImportOptions,
 ): Promise<Imported> {
   const signal = AbortSignal.any([asked])
   setMaxListeners(0, signal) // every append listens
   const { names } = broker
   const parts = { log: openMessages(broker), names }
-  const manifest = await requireComplete(dir)
-  const id = importIdOf(manifest.log)
   const exported = fileStore(imagesFolder(dir))
   const count: Imported['images'] = manifest.images ? { copied: 0, missing: 0, damaged: [] } : null
   const record = recordOf(broker, id, manifest, signal)

@@ -19,7 +19,7 @@ test('a system at work is well, check by check', () =>
     done = true
     await busy
     const states = new Map(findings.map(({ check, severity }) => [check, severity]))
-    assert.is(states.size, 26)
+    assert.is(states.size, 27)
     states.delete('durability')
     assert.equal(new Set(states.values()), new Set(['ok']))
     const found = (check: string) => findings.find((one) => one.check === check)?.found ?? ''

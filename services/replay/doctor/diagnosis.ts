@@ -20,6 +20,7 @@ export type CheckName =
   | 'queue-flow'
   | 'workers'
   | 'requests'
+  | 'imports'
   | 'operation-queue'
   | 'operators'
   | 'webhooks'

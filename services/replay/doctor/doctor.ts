@@ -2,6 +2,7 @@ import { messageOf } from '../../../events/errors.ts'
 import { checkClocks } from './clocks.ts'
 import { type CheckName, type Diagnosis, type Examined, type Mend, notMade } from './diagnosis.ts'
 import { checkStorage } from './image-checks.ts'
+import { checkImports } from './import-checks.ts'
 import { checkOperationQueue, checkOperators } from './operation-checks.ts'
 import { checkOrphans, type ImageProgress } from './orphans.ts'
 import { type DoctorParts, type Patient, patientOf, requireGoing } from './patient.ts'
@@ -61,6 +62,7 @@ const checks: readonly Check[] = [
   one('queue-flow', checkQueueFlow),
   one('workers', checkWorkers),
   one('requests', checkRequests),
+  one('imports', checkImports),
   one('operation-queue', checkOperationQueue),
   one('operators', checkOperators),
   one('webhooks', checkWebhooks),

@@ -1,6 +1,7 @@
 import type { Context } from 'hono'
 import { cursorOf } from '../../events/cursor.ts'
 import { FaafoError, isFaafoError } from '../../events/errors.ts'
+import type { RecordedEvent } from '../../events/events.ts'
 import { fold, isFractal, shownPixels, type Task } from '../../events/task.ts'
 import type { Api } from './api.ts'
 import { shown } from './object.ts'
@@ -30,9 +31,16 @@ export async function postRetry(api: Api, c: Context): Promise<Response> {
 export async function deleteFractal(api: Api, c: Context): Promise<Response> {
   const fractal = parseUuid(c.req.param('uuid'))
   if (fractal !== null) {
-    await writing(fractal, change(api, { type: 'delete', fractal }, { traceparent: traceOf(c) }))
+    const deleted = await writing(fractal, remove(api, fractal, traceOf(c)))
+    if (deleted) c.header('Faafo-Cursor', cursorOf(deleted))
   }
   return c.body(null, 204)
+}
+
+/** The event that says so, also where it was deleted before; null where nothing was there. */
+async function remove(api: Api, fractal: string, traceparent: string | undefined): Promise<RecordedEvent | null> {
+  await change(api, { type: 'delete', fractal }, { traceparent })
+  return api.log.read(api.broker.names.removed(fractal))
 }
 
 function changed(api: Api, c: Context, task: Task): Response {

@@ -121,7 +121,7 @@ const routes: RouteConfig[] = [
     showQuerySchema,
   ),
   ofFractal('delete', '', 'Delete a fractal; its uuid stays deleted', {
-    204: { description: 'it is gone, or there was none' },
+    204: { description: 'it is gone, or there was none, and no cursor then', headers: writeHeaders.partial() },
     ...problems(503, 507),
   }),
   ofFractal('post', '/cancel', 'Cancel a fractal that is not finished', {

@@ -2,6 +2,7 @@ import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import { cursorOf } from '../../events/cursor.ts'
 import { complete, create, fail, json, params, post, record, start, unknownUuid, withApi } from './with-api.ts'
 
 const withWrites = (use: Parameters<typeof withApi>[0]) => withApi(use, { database: 'away' })
@@ -98,8 +99,14 @@ test('delete answers 204 always, and leaves nothing that goes on', () =>
       [204, 204, 204, 204],
     )
     assert.is(await answers[0]?.text(), '')
-    const types = (await log.history(uuid)).map((event) => event.type)
+    const history = await log.history(uuid)
+    const types = history.map((event) => event.type)
     assert.equal(types, ['TaskRequested', 'TaskCancelled', 'TaskDeleted'])
+    const cursor = cursorOf(history[2] ?? { seq: 0, id: '' })
+    assert.equal(
+      answers.map((answer) => answer.headers.get('faafo-cursor')),
+      [cursor, cursor, null, null],
+    )
     assert.equal(await log.history(unknownUuid), [])
 
     const done = await create(app)

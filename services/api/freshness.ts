@@ -6,7 +6,7 @@ export type Freshness = {
   wrote(seq: number): void
   /** Resolves once all that was noted is projected, or after WAIT_MS all the same. */
   settled(): Promise<void>
-  /** Whether the projection reached `seq`, waiting at most WAIT_MS for it. */
+  /** Whether the projection reached `seq`, waiting at most WAIT_MS for it. Throws what reading the checkpoint throws. */
   reached(seq: number): Promise<boolean>
   /** After the broker was away: its log may be an older copy, which never comes to what was noted. */
   reconnected(): Promise<void>
@@ -29,7 +29,7 @@ export type FreshnessSources = {
 
 /** One poller serves all waiting reads, and nothing is polled while none waits. */
 export function createFreshness({ readSeq, readHead, mayAdvance }: FreshnessSources): Freshness {
-  const waiting = new Set<{ seq: number; answer: (reached: boolean) => void }>()
+  const waiting = new Set<{ seq: number; answer: (reached: boolean | Promise<never>) => void }>()
   let projected = 0
   let readAt = 0
   let written = 0
@@ -42,8 +42,8 @@ export function createFreshness({ readSeq, readHead, mayAdvance }: FreshnessSour
       try {
         projected = await readSeq()
         readAt = Date.now()
-      } catch {
-        for (const { answer } of waiting) answer(false) // the query that follows says what is wrong
+      } catch (error) {
+        for (const { answer } of waiting) answer(Promise.reject(error))
         break
       }
       for (const { seq, answer } of waiting) if (seq <= projected) answer(true)
@@ -57,7 +57,7 @@ export function createFreshness({ readSeq, readHead, mayAdvance }: FreshnessSour
     return new Promise((done) => {
       const waiter = {
         seq,
-        answer(is: boolean) {
+        answer(is: boolean | Promise<never>) {
           clearTimeout(timer)
           waiting.delete(waiter)
           done(is)
@@ -75,7 +75,7 @@ export function createFreshness({ readSeq, readHead, mayAdvance }: FreshnessSour
       writtenLately = Math.max(writtenLately, seq)
     },
     async settled() {
-      if (written > 0 && mayAdvance()) await reached(written)
+      if (written > 0 && mayAdvance()) await reached(written).catch(() => {}) // the query that follows says what is wrong
     },
     reached,
     async reconnected() {

@@ -24,7 +24,8 @@ export type ListSource = {
 
 /**
  * Throws `invalid-request` where `asOf` is no moment, `log-replaced` where it is of another log, `projection-behind`
- * where the tables are not so far, and `log-unavailable`, for only the log can tell what had happened by then.
+ * where the tables are not so far, `database-unavailable`, and `log-unavailable`, for only the log can tell what had
+ * happened by then.
  */
 export async function openListSource(api: Api, asOf: string | undefined): Promise<ListSource> {
   if (asOf === undefined) return asItIs(api)

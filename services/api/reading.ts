@@ -26,7 +26,7 @@ export async function query<T>(action: string, run: () => Promise<T>): Promise<T
 
 /**
  * Waits until the tables hold what this api wrote (a second at most, then the read goes on), and what `min_seq` asks
- * for. Throws `projection-behind`, or `log-replaced` where `min_seq` is of another log.
+ * for. Throws `projection-behind`, `database-unavailable`, or `log-replaced` where `min_seq` is of another log.
  */
 export async function awaitFresh(api: Api, c: Context): Promise<void> {
   const text = c.req.query('min_seq')

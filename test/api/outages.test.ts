@@ -109,6 +109,8 @@ test('while the database is away writes go on and reads are 503', () =>
         `/fractal/${uuid}`,
         '/v1/fractal?results_per_page=-1',
         '/v1/fractal?after=0',
+        '/v1/fractal?min_seq=5',
+        '/v1/fractal?as_of=5',
         '/index/2',
       ]) {
         const response = await app.request(path)

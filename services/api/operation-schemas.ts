@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { uuidSchema } from '../../events/fractal.ts'
 import { actions, operationStatuses } from '../../events/operation.ts'
-import { filtersSchema } from '../platform/q.ts'
+import { filtersSchema, MOST_VALUES } from '../platform/q.ts'
 
 /* Bulk operations as the api takes and shows them. */
 
@@ -10,7 +10,7 @@ const rateExpected = `expected a number above 0, up to ${MOST_PER_SECOND}`
 
 const action = z.enum(actions)
 const filters = filtersSchema.meta({
-  description: 'as in `q` of the list of fractals; all of them must hold, and an empty list means every fractal',
+  description: `as in \`q\` of the list of fractals; all of them must hold, and an empty list means every fractal. Lists for \`in\` and \`not_in\` hold at most ${MOST_VALUES} values together`,
   example: [{ name: 'status', op: '==', val: 'failed' }],
 })
 const rate = z

@@ -7,6 +7,7 @@ import {
 } from '../../events/cloud-event.ts'
 import { fractalRequestSchema } from '../../events/fractal.ts'
 import { statuses } from '../../events/task.ts'
+import { MOST_VALUES } from '../platform/q.ts'
 
 /* What the api answers, and what it takes beside a request's own fields: the source of /openapi.json and of the
  * client's types. The fields of the original keep their names for ever. */
@@ -231,7 +232,7 @@ export const listQuerySchema = z.object({
     .optional()
     .meta({ description: 'objects on a page, 10 if not given; -1: all on one page' }),
   q: z.string().optional().meta({
-    description: 'JSON: filters (or `or` and `and` of filters), order_by, limit, offset, single',
+    description: `JSON: filters (or \`or\` and \`and\` of filters), order_by, limit, offset, single. Lists for \`in\` and \`not_in\` hold at most ${MOST_VALUES} values together`,
     example: '{"filters":[{"name":"width","op":"ge","val":512}],"order_by":[{"field":"duration","direction":"desc"}]}',
   }),
   after: cursor.optional().meta({

@@ -29,7 +29,7 @@ import { fractal } from './schema.ts'
  *   {"filters": [{"name": "width", "op": "ge", "val": 512}, {"name": "xa", "op": "<", "field": "xb"}],
  *    "order_by": [{"field": "duration", "direction": "desc"}], "limit": 10, "offset": 20, "single": false}
  *
- * All of the filters must hold; {"or": […]} and {"and": […]} stand where a filter can.
+ * All of the filters must hold; {"or": […]} and {"and": […]} stand where a filter can. `in` and `not_in` take a list.
  */
 
 const operators = {
@@ -64,6 +64,8 @@ type Filter = z.output<typeof filterSchema>
 
 const MOST_FILTERS = 100
 const MOST_LEVELS = 10
+/** Of all lists together: each value is a parameter of the statement, which has 65,534 at most. */
+export const MOST_VALUES = 10_000
 const groupOf = z.array(z.unknown()).min(1).max(MOST_FILTERS)
 const orSchema = z.strictObject({ or: groupOf })
 const andSchema = z.strictObject({ and: groupOf })
@@ -109,8 +111,10 @@ export function parseQ(text: string | undefined): Q {
 }
 
 /** undefined: everything. Throws `invalid-request` with a pointer that begins with `/filters`. */
-export const whereOf = (filters: readonly unknown[]): SQL | undefined =>
-  and(...filters.map((filter, i) => conditionOf(filter, `/filters/${i}`)))
+export function whereOf(filters: readonly unknown[]): SQL | undefined {
+  const seen = { values: 0 }
+  return and(...filters.map((filter, i) => conditionOf(filter, `/filters/${i}`, seen)))
+}
 
 function parseText(text: string): unknown {
   try {
@@ -127,19 +131,19 @@ function parse<T extends z.ZodType>(schema: T, value: unknown, at = ''): z.outpu
 }
 
 /** Of a filter, or of several that `or` or `and` holds. */
-function conditionOf(given: unknown, at: string, level = 1): SQL | undefined {
+function conditionOf(given: unknown, at: string, seen: { values: number }, level = 1): SQL | undefined {
   if (level > MOST_LEVELS) throw wrong(at, `or and and go ${MOST_LEVELS} levels deep`)
   const within = (filters: unknown[], name: string) =>
-    filters.map((filter, i) => conditionOf(filter, `${at}/${name}/${i}`, level + 1))
+    filters.map((filter, i) => conditionOf(filter, `${at}/${name}/${i}`, seen, level + 1))
   if (has(given, 'or')) return or(...within(parse(orSchema, given, at).or, 'or'))
   if (has(given, 'and')) return and(...within(parse(andSchema, given, at).and, 'and'))
-  return comparisonOf(parse(filterSchema, given, at), at)
+  return comparisonOf(parse(filterSchema, given, at), at, seen)
 }
 
 const has = (given: unknown, name: string): boolean =>
   typeof given === 'object' && given !== null && Object.hasOwn(given, name)
 
-function comparisonOf(filter: Filter, at: string): SQL {
+function comparisonOf(filter: Filter, at: string, seen: { values: number }): SQL {
   const field = fieldNamed(filter.name, `${at}/name`)
   const operator = operatorOf.get(filter.op) ?? 'eq'
   if (filter.field !== undefined) {
@@ -156,6 +160,8 @@ function comparisonOf(filter: Filter, at: string): SQL {
     case 'in':
     case 'not_in': {
       if (!Array.isArray(filter.val)) throw wrong(`${at}/val`, `${filter.op} needs a list`)
+      seen.values += filter.val.length
+      if (seen.values > MOST_VALUES) throw wrong(`${at}/val`, `lists hold at most ${MOST_VALUES} values together`)
       const values = filter.val.map((item, i) => value(item, `${at}/val/${i}`))
       return operator === 'in' ? inArray(column, values) : notInArray(column, values)
     }

@@ -102,6 +102,11 @@ test('everything that is wrong with a request is told, with a pointer', () =>
     assert.equal(await wrong({ ...good, filters: [{ name: 'width', op: '==', val: 'x' }] }), [
       ...[400, 'invalid-request', '/filters/0/val'],
     ])
+    const among = (length: number) => ({ name: 'width', op: 'in', val: Array(length).fill(1) })
+    assert.equal(await wrong({ ...good, filters: [among(65_534)] }), [400, 'invalid-request', '/filters/0/val'])
+    assert.equal(await wrong({ ...good, filters: [among(6_000), { or: [among(6_000)] }] }), [
+      ...[400, 'invalid-request', '/filters/1/or/0/val'],
+    ])
     const large = { ...good, filters: [{ name: 'uuid', op: 'in', val: Array.from({ length: 7_000 }, () => v4()) }] }
     assert.equal((await refusal(parts, large)).slice(0, 2), [413, 'body-too-large'])
   }))

@@ -9,6 +9,7 @@ export type ErrorCode =
   | 'malformed-body' // the body is not JSON (or not NDJSON)
   | 'unsupported-media-type'
   | 'body-too-large'
+  | 'url-too-long'
   | 'method-not-allowed'
   | 'forbidden-origin' // a web page elsewhere, or a Host header that is not ours
   | 'not-found'

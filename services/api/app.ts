@@ -75,6 +75,7 @@ export function createApi(options: ApiOptions): Hono {
   })
   app.use(methodNotAllowed({ app, onMethodNotAllowed: (c, allow) => problemResponse(notAllowed(c, allow)) }))
   app.use(async (c, next) => {
+    requireShortUrl(c)
     guard(c, api.host)
     await next()
   })
@@ -139,6 +140,17 @@ function notAllowed(c: Context, allow: string[]): FaafoError {
   const isResult = method === 'PUT' && path.startsWith('/v1/fractal/')
   const hint = isResult ? 'results enter as events only, through the log' : `allowed are ${allow.join(', ')}`
   return new FaafoError('method-not-allowed', `cannot ${method} '${path}': ${hint}`, { details: { allow } })
+}
+
+/** Room for a `q` of a thousand uuids; Deno itself takes up to 65,534. */
+const MOST_URL_CHARACTERS = 60_000
+
+function requireShortUrl({ req }: Context): void {
+  if (req.url.length <= MOST_URL_CHARACTERS) return
+  throw new FaafoError(
+    'url-too-long',
+    `cannot read the request: its URL is longer than ${MOST_URL_CHARACTERS} characters; shorten q`,
+  )
 }
 
 /** Problems for programs; for a browser that navigates, and there alone, a page. */

@@ -2,7 +2,6 @@ import { randomUUID } from 'node:crypto'
 import type { Server } from 'node:http'
 import { hostname } from 'node:os'
 import process from 'node:process'
-import { createAdaptorServer } from '@hono/node-server'
 import { FaafoError, messageOf } from '../../events/errors.ts'
 import { openBroker } from '../platform/broker.ts'
 import { isLoopback, parseConfig } from '../platform/config.ts'
@@ -19,6 +18,7 @@ import { openStore } from '../storage/open-store.ts'
 import { createApi } from './app.ts'
 import { followLive } from './live.ts'
 import { createMetrics } from './metrics.ts'
+import { createServer } from './server.ts'
 
 /** Requests in hand have this long to finish once the api is told to stop. */
 const GRACE_MS = 3_000
@@ -59,7 +59,7 @@ await runService('api', async () => {
     random: Math.random,
   })
 
-  const server = createAdaptorServer({ fetch: app.fetch }) as Server
+  const server = createServer(app)
   await listen(server)
   void migrate()
   await Promise.race([refusal(), aborted(stop)])

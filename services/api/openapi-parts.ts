@@ -17,6 +17,7 @@ const titles = {
   409: 'the state does not allow that; `code` says which way',
   410: 'the uuid was deleted, or a cursor is of another log',
   413: 'the body is too large',
+  414: 'the URL is too long',
   415: 'the content type is not supported',
   422: 'the idempotency key was used for another request',
   500: 'the image is lost or damaged, or something failed on our side',

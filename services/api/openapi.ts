@@ -110,7 +110,7 @@ const routes: RouteConfig[] = [
         z.union([fractalPageSchema, keysetPageSchema, fractalObjectSchema]),
         z.object({ Link: z.string().optional().meta({ description: 'with `after`: the next page' }) }),
       ),
-      ...problems(400, 403, 410, 503),
+      ...problems(400, 403, 410, 414, 503),
     },
   },
   ofFractal(

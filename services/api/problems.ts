@@ -13,6 +13,7 @@ const rules: Record<ErrorCode, Rule> = {
   'malformed-body': { status: 400, title: 'The body cannot be read' },
   'unsupported-media-type': { status: 415, title: 'The content type is not supported' },
   'body-too-large': { status: 413, title: 'The body is too large' },
+  'url-too-long': { status: 414, title: 'The URL is too long' },
   'method-not-allowed': { status: 405, title: 'The method is not allowed here' },
   'forbidden-origin': { status: 403, title: 'The request comes from elsewhere' },
   'not-found': { status: 404, title: 'There is no such thing' },

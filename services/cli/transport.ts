@@ -139,6 +139,10 @@ async function problemOf(action: string, endpoint: URL, response: Response): Pro
   const { status } = response
   const text = await response.text().catch(() => '')
   const problem = parseObject(text)
+  if (!problem && (status === 414 || status === 431)) {
+    const reason = `the request is too long for what answers there (HTTP ${status}); shorten q`
+    return new FaafoError('url-too-long', `cannot ${action}: ${reason}`, { details: { status } })
+  }
   if (!problem) {
     const reason = `what answers there is not the Fractals api (HTTP ${status})`
     return unreachable(action, endpoint, reason, undefined, { status })

@@ -29,6 +29,7 @@ const fates: Readonly<Record<ErrorCode, Fate>> = {
   'malformed-body': 'retry',
   'unsupported-media-type': 'retry',
   'body-too-large': 'retry',
+  'url-too-long': 'retry',
   'method-not-allowed': 'retry',
   'forbidden-origin': 'retry',
   'not-found': 'retry',

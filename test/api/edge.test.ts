@@ -1,8 +1,9 @@
 import { connect } from 'node:net'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { FaafoError } from '../../events/errors.ts'
+import { FaafoError, isFaafoError } from '../../events/errors.ts'
 import { problemOf, problemResponse } from '../../services/api/problems.ts'
+import { createClient } from '../../services/cli/client.ts'
 import { until } from '../support/until.ts'
 import { create, json, keptLog, params, post, unknownUuid, withApi } from './with-api.ts'
 import { exchange, withServer } from './with-server.ts'
@@ -198,6 +199,23 @@ test('over a socket: huge, chunked and broken requests are refused and the conne
       assert.is(large.status, 413)
       assert.is((await json(large)).code, 'body-too-large')
       assert.is((await log.head()).lastSeq, 1)
+    }),
+  ))
+
+test('over a socket: a long q is answered, one that is too long is refused and told so', () =>
+  withApi(({ app }) =>
+    withServer(app, async (port) => {
+      const client = createClient({ endpoint: `http://127.0.0.1:${port}` })
+      const among = (length: number) => {
+        const val = Array.from({ length }, () => unknownUuid)
+        return client.list({ q: { filters: [{ name: 'uuid', op: 'in', val }] } })
+      }
+      assert.is((await among(1_000)).num_results, 0)
+      for (const length of [2_000, 9_000]) {
+        const error = await among(length).catch((error) => error)
+        assert.ok(isFaafoError(error, 'url-too-long'), String(error))
+        assert.match(error.message, /long.*; shorten q$/)
+      }
     }),
   ))
 

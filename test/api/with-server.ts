@@ -1,16 +1,16 @@
 import { connect } from 'node:net'
-import { createAdaptorServer } from '@hono/node-server'
 import type { Hono } from 'hono'
+import { createServer } from '../../services/api/server.ts'
 
 /** Gives `use` the port of a server on 127.0.0.1 that answers with the app. */
 export async function withServer(app: Hono, use: (port: number) => Promise<void>): Promise<void> {
-  const server = createAdaptorServer({ fetch: app.fetch })
+  const server = createServer(app)
   await new Promise<void>((done) => server.listen(0, '127.0.0.1', done))
   const address = server.address()
   try {
     await use(typeof address === 'object' && address ? address.port : 0)
   } finally {
-    if ('closeAllConnections' in server) server.closeAllConnections()
+    server.closeAllConnections()
     await new Promise((done) => server.close(done))
   }
 }

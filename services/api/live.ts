@@ -12,6 +12,7 @@ export type Live = {
   onProgress(uuid: string, listener: () => void): () => void
 }
 
+/** Those heard of last. Which of them are over this does not know: what is shown may be an older state. */
 const MOST_RENDERS = 10_000
 
 /** Listens until the broker's connection is closed. */
@@ -41,10 +42,7 @@ export function followLive(broker: Broker): Live {
       return [...workers.values()].map((w) => w.presence).sort((a, b) => (a.name < b.name ? -1 : 1))
     },
     progressOf(fractal) {
-      if (fractal.status !== 'rendering') {
-        renders.delete(fractal.uuid)
-        return null
-      }
+      if (fractal.status !== 'rendering') return null
       const render = renders.get(fractal.uuid)
       if (!render || render.generation !== fractal.generation || !(render.total > 0)) return 0
       return Math.min(1, Math.max(0, render.done / render.total))

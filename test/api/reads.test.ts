@@ -66,7 +66,8 @@ test('min_seq makes another api wait, and a cursor of another log is 410', () =>
 test('progress of a render is shown while it renders', () =>
   withApi(async (parts) => {
     const { app, broker } = parts
-    const { uuid } = await create(app)
+    const request = () => json(post(app, '/v1/fractal', params, { 'idempotency-key': 'mine' }))
+    const { uuid } = await request()
     const event = await start(parts, uuid)
     const progress = async () =>
       (await json(get(app, query(`/v1/fractal/${uuid}`, { min_seq: `${event.seq}` })))).progress
@@ -74,6 +75,8 @@ test('progress of a render is shown while it renders', () =>
     broker.nc().publish(broker.names.progress(uuid), 'not json')
     broker.nc().publish(broker.names.progress(uuid), JSON.stringify({ generation: 1, done: 3, total: 4 }))
     await broker.nc().flush()
+    assert.is(await progress(), 0.75)
+    assert.is((await request()).status, 'requested', 'the first answer again')
     assert.is(await progress(), 0.75)
     const done = await complete(parts, uuid)
     const object = await json(get(app, query(`/v1/fractal/${uuid}`, { min_seq: `${done.seq}` })))

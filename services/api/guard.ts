@@ -50,8 +50,10 @@ function requireJson(c: Context) {
   const refuse = (what: string, instead: string) => {
     throw new FaafoError('unsupported-media-type', `cannot read a body ${what}: send it ${instead}`)
   }
-  if (type !== 'application/json' && type !== 'application/x-ndjson' && (type !== null || hasBody)) {
-    const lines = c.req.path === '/v1/batch' ? ', or application/x-ndjson with a request on each line' : ''
+  const takesLines = /^\/v1\/batch\/?$/.test(c.req.path)
+  const isTaken = type === 'application/json' || (takesLines && type === 'application/x-ndjson')
+  if (!isTaken && (type !== null || hasBody)) {
+    const lines = takesLines ? ', or application/x-ndjson with a request on each line' : ''
     refuse(`of type ${type?.slice(0, 100) ?? '(none given)'}`, `with content-type: application/json${lines}`)
   }
   const coding = c.req.header('content-encoding')?.trim().toLowerCase() || 'identity'

@@ -71,10 +71,12 @@ test('bodies come under their content type only', () =>
       'application/x-www-form-urlencoded',
       'multipart/form-data; boundary=x',
       'application/xml',
+      'application/x-ndjson',
     ]) {
       assert.is(await status({ 'content-type': type }), 415, type)
     }
     assert.is(await status({}), 415)
+    assert.is(await status({ 'content-type': 'application/x-ndjson' }, '/v1/batch/'), 200)
     for (const type of ['application/json', 'Application/JSON; charset=utf-8']) {
       assert.is(await status({ 'content-type': type, accept: 'text/plain' }), 201)
     }

@@ -18,7 +18,8 @@ const MOST_AT_ONCE = 1_000
 export async function listFractals(api: Api, c: Context): Promise<Response> {
   const parsed = listQuerySchema.safeParse(c.req.query(), { error: explain })
   if (!parsed.success) throw invalidRequest('list fractals', parsed.error)
-  const asked = parsed.data
+  const { limit, ...rest } = parsed.data
+  const asked = { ...rest, results_per_page: limit ?? rest.results_per_page }
   const q = parseQ(asked.q)
   if (asked.after !== undefined) requireKeyset(asked, q)
   await awaitFresh(api, c)
@@ -63,15 +64,15 @@ async function single(api: Api, from: ListSource, q: Q) {
   })
 }
 
-function requireKeyset({ page, results_per_page, limit }: ListQuery, q: Q) {
+function requireKeyset({ page, results_per_page = PAGE }: ListQuery, q: Q) {
   const refuse = (reason: string) => {
     throw new FaafoError('invalid-request', `cannot list fractals after a cursor: ${reason}`)
   }
   if (page !== undefined) refuse('give page or after, not both')
   if (q.orderBy.length > 0 || q.offset > 0 || q.limit !== undefined || q.single)
     refuse('of q only filters go with after')
-  const size = limit ?? results_per_page ?? PAGE
-  if (size < 1 || size > MOST_KEYSET_RESULTS) refuse(`results_per_page goes from 1 to ${MOST_KEYSET_RESULTS}`)
+  if (results_per_page < 1 || results_per_page > MOST_KEYSET_RESULTS)
+    refuse(`results_per_page goes from 1 to ${MOST_KEYSET_RESULTS}`)
 }
 
 /** A keyset page neither skips nor repeats what stands in the tables: sequences only grow. */
@@ -83,7 +84,7 @@ async function listAfter(
   after: string,
   q: Q,
 ): Promise<Response> {
-  const size = asked.limit ?? asked.results_per_page ?? PAGE
+  const size = asked.results_per_page ?? PAGE
   const { seq } = await checkedCursor(api, after)
   const where = and(q.where, gt(fractal.firstSeq, seq))
   const found = await query('list fractals', () =>

@@ -231,15 +231,19 @@ export const listQuerySchema = z.object({
     .refine((n) => n !== 0, { error: resultsExpected })
     .optional()
     .meta({ description: 'objects on a page, 10 if not given; -1: all on one page' }),
-  q: z.string().optional().meta({
-    description: `JSON: filters (or \`or\` and \`and\` of filters), order_by, limit, offset, single. Lists for \`in\` and \`not_in\` hold at most ${MOST_VALUES} values together`,
-    example: '{"filters":[{"name":"width","op":"ge","val":512}],"order_by":[{"field":"duration","direction":"desc"}]}',
-  }),
+  q: z
+    .string()
+    .optional()
+    .meta({
+      description: `JSON: filters (or \`or\` and \`and\` of filters), order_by, limit, offset, single. Lists for \`in\` and \`not_in\` hold at most ${MOST_VALUES} values together`,
+      example:
+        '{"filters":[{"name":"width","op":"ge","val":512}],"order_by":[{"field":"duration","direction":"desc"}]}',
+    }),
   after: cursor.optional().meta({
     description: `keyset pages in the order of creation, each from after this cursor (0 for the first), up to ${MOST_KEYSET_RESULTS} objects`,
   }),
   limit: wholeNumber(1, MOST_KEYSET_RESULTS).optional().meta({
-    description: 'with `after`: another name of results_per_page',
+    description: 'another name of results_per_page',
   }),
   min_seq: minSeq,
   as_of: asOf.meta({

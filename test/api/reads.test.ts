@@ -110,6 +110,7 @@ for (const [name, database] of [
         assert.equal(await page({ page: 3 }), [uuids.slice(20), [23, 3, 3]])
         assert.equal(await page({ page: 4 }), [[], [23, 4, 3]])
         assert.equal(await page({ page: 2, results_per_page: 20 }), [uuids.slice(20), [23, 2, 2]])
+        assert.equal(await page({ page: 2, limit: 3 }), [uuids.slice(3, 6), [23, 2, 8]])
         assert.equal(await page({ results_per_page: -1 }), [uuids, [23, 1, 1]])
         assert.equal(await page({ results_per_page: 5000 }), [uuids, [23, 1, 1]])
         const reversed = { order_by: [{ field: 'created_at', direction: 'desc' }] }

@@ -70,7 +70,7 @@ const imageOf = (path: string): RouteConfig => ({
   responses: {
     200: image('the PNG file', imageHeaders),
     304: { description: 'the tag of `If-None-Match` is still right' },
-    ...problems(403, 404, 500, 503),
+    ...problems(400, 403, 404, 410, 500, 503),
   },
 })
 

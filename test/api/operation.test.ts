@@ -7,7 +7,7 @@ import { createLogger } from '../../services/platform/logger.ts'
 import { announce } from '../../services/platform/presence.ts'
 import { renderQueue } from '../../services/platform/work-queue.ts'
 import { until } from '../support/until.ts'
-import { complete, create, json, keptLog, params, post, start, withApi } from './with-api.ts'
+import { complete, create, json, keptLog, params, post, start, unknownUuid, withApi } from './with-api.ts'
 
 const quiet = createLogger('test', { logLevel: 'silent' })
 const presence = {
@@ -205,6 +205,12 @@ test('the OpenAPI document is valid 3.1 and names every route', () =>
         .map((route) => `${route.method} ${route.path.replace(/:(\w+)/g, '{$1}')}`)
         .filter((route) => !pages.test(route))
       assert.equal(new Set(documented), new Set(served))
+      for (const path of ['/fractal/{uuid}', '/v1/fractal/{uuid}/image']) {
+        for (const min_seq of ['x', '1-00000000']) {
+          const { status } = await app.request(`${path.replace('{uuid}', unknownUuid)}?min_seq=${min_seq}`)
+          assert.ok(status in document.paths[path].get.responses, `${status} of ${path}`)
+        }
+      }
       const names = Object.keys(document.components.schemas.Fractal.properties)
       assert.equal(names.sort(), Object.keys(fractalObjectSchema.shape).sort())
     },

@@ -34,7 +34,7 @@ export function createAttemptLog(db: Db, logger: Logger, stop: AbortSignal): Att
   let sweptAt = Number.NEGATIVE_INFINITY
 
   async function write(): Promise<void> {
-    if (queue.length === 0) return
+    if (queue.length === 0 && Date.now() < sweptAt + SWEEP_MS) return
     while (queue.length > 0) {
       const some = queue.splice(0, MOST_AT_ONCE)
       const rows = some.map((attempt) => ({ ...attempt, at: new Date(attempt.at) }))
@@ -63,10 +63,10 @@ export function createAttemptLog(db: Db, logger: Logger, stop: AbortSignal): Att
         await write()
         tries = 0
       } catch (error) {
-        if (tries++ % 30 === 0) logger.warn({ reason: messageOf(error) }, 'attempts not written')
+        if (tries++ % 30 === 0 && queue.length > 0) logger.warn({ reason: messageOf(error) }, 'attempts not written')
       }
     }
-    await write().catch(() => {})
+    if (queue.length > 0) await write().catch(() => {})
   }
 
   return {

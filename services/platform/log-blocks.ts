@@ -1,6 +1,6 @@
 import { setMaxListeners } from 'node:events'
 import { idPrefixOf } from '../../events/cursor.ts'
-import { FaafoError } from '../../events/errors.ts'
+import { FaafoError, isFaafoError } from '../../events/errors.ts'
 import type { RecordedEvent } from '../../events/events.ts'
 import type { Broker } from './broker.ts'
 import { createGate } from './gate.ts'
@@ -15,7 +15,8 @@ type Event = RecordedEvent | UnreadableEvent
 export type LogBlocks = {
   /**
    * What comes after a position in its block, one event at least: all of the block has to be in the log. Broker outages
-   * are waited out. Throws `log-replaced` where another event is at the position, `aborted` once it is over.
+   * are waited out. Throws `log-replaced` where another event is at the position or what comes next is missing,
+   * `aborted` once it is over.
    */
   after(position: LogPosition): Promise<readonly Event[]>
 }
@@ -57,13 +58,23 @@ export function createLogBlocks(
       events.push(...batch.filter(({ seq }) => seq <= last))
       if (events.at(-1)?.seq === last) return events
     }
-    throw new FaafoError('aborted', 'cannot go on reading the log: it was interrupted')
+    throw interrupted()
+  }
+
+  /** What is missing from a block, such as the beginning of a log that was cut off, may all be before the position. */
+  async function alone(from: LogPosition): Promise<readonly Event[]> {
+    for await (const batch of readAll(parts, { from, signal: stop, batchSize: SIZE / 2 })) return batch
+    throw interrupted()
   }
 
   return {
-    async after({ seq, id }) {
-      const number = Math.floor(seq / SIZE)
-      const events = await blockOf(number)
+    async after(position) {
+      const { seq, id } = position
+      const events = await blockOf(Math.floor(seq / SIZE)).catch((error) => {
+        if (isFaafoError(error, 'log-replaced')) return null
+        throw error
+      })
+      if (events === null) return gate(() => alone(position))
       const at = events.findIndex((event) => event.seq === seq)
       const there = events[at]
       if (there && id !== null && idPrefixOf(there.id) !== idPrefixOf(id)) {
@@ -75,3 +86,5 @@ export function createLogBlocks(
     },
   }
 }
+
+const interrupted = () => new FaafoError('aborted', 'cannot go on reading the log: it was interrupted')

@@ -8,7 +8,7 @@ import { startOfLog } from '../../services/platform/log-reader.ts'
 import { generateLog } from '../support/generated-log.ts'
 import { seededRandom } from '../support/seeded-random.ts'
 import { until } from '../support/until.ts'
-import { type LogParts, withLog } from './with-log.ts'
+import { type LogParts, withAdministration, withLog } from './with-log.ts'
 
 const withFeed = (use: (parts: LogParts & { feed: Feed }) => Promise<void>) =>
   withLog(async (parts) => {
@@ -102,6 +102,31 @@ test('who is far behind is told where another event is at its position', () =>
       const error = await wrong?.catch((error) => error)
       assert.ok(isFaafoError(error, 'log-replaced'), String(error))
     }
+  }))
+
+test('who is past what is missing from the log follows it, who is not is told', () =>
+  withFeed(async ({ server, broker, feed }) => {
+    await generateLog(server.url, 1_200)
+    const keep = (newest: number) =>
+      withAdministration(server.url, async (jsm) => {
+        await jsm.streams.update(broker.names.stream, { max_msgs: newest })
+      })
+    const follow = async (seq: number) => {
+      const following = startFollowing(feed, seq)
+      const isThere = () => following.events.at(-1)?.seq === 1_200 || following.error !== undefined
+      await until(isThere, { what: 'it is at the end, or is told' })
+      await following.stop()
+      return following
+    }
+    await keep(950)
+    const past = await follow(260)
+    assert.is(past.error, undefined, String(past.error))
+    assert.equal(
+      past.events.map(({ seq }) => seq),
+      upTo(261, 1_200),
+    )
+    const { error } = await follow(240)
+    assert.ok(isFaafoError(error, 'log-replaced'), String(error))
   }))
 
 test('a broker that is away is waited for', () =>

@@ -1,5 +1,6 @@
 import type { Command } from 'commander'
 import type { Client } from './client.ts'
+import { addOutputOption, type OutputOption } from './output.ts'
 import { about, advising, inSession, parseUuid, type Session, type Surroundings } from './session.ts'
 
 type Step = {
@@ -8,6 +9,7 @@ type Step = {
   description: string
   /** What is printed in front of the uuid. */
   done: string
+  /** Resolves to what is printed as JSON. */
   run: (client: Client, uuid: string, signal: AbortSignal) => Promise<unknown>
 }
 
@@ -17,7 +19,7 @@ const steps: Step[] = [
     summary: 'delete fractals',
     description: 'Deletes fractals for good, finished or not. One that is not there is no error.',
     done: 'deleted',
-    run: (client, uuid, signal) => client.remove(uuid, { signal }),
+    run: (client, uuid, signal) => client.remove(uuid, { signal }).then(() => ({ uuid, outcome: 'deleted' })),
   },
   {
     name: 'cancel',
@@ -38,11 +40,8 @@ const steps: Step[] = [
 /** `delete`, `cancel` and `retry`. */
 export function addLifecycle(program: Command, surroundings: Surroundings): void {
   for (const step of steps) {
-    program
-      .command(step.name)
-      .summary(step.summary)
-      .description(step.description)
-      .argument('<uuid...>')
+    const command = program.command(step.name).summary(step.summary).description(step.description).argument('<uuid...>')
+    addOutputOption(command)
       .addHelpText(
         'after',
         `
@@ -50,19 +49,40 @@ Examples:
   $ faafo ${step.name} 0f5b0d5c-8f5e-4c1e-9f0b-3f1f6f2a7c11
   $ faafo ${step.name} 0f5b0d5c-8f5e-4c1e-9f0b-3f1f6f2a7c11 7c9e6679-7425-40de-944b-e07fc1f90ae7`,
       )
-      .action((uuids: string[], _options: unknown, self: Command) =>
-        inSession(self, surroundings, (session) => take(step, session, uuids.map(parseUuid)), { changes: true }),
+      .action((uuids: string[], options: OutputOption, self: Command) =>
+        inSession(self, surroundings, (session) => take(step, session, uuids.map(parseUuid), options), {
+          changes: true,
+        }),
       )
   }
 }
 
-async function take({ name, run, done }: Step, session: Session, uuids: string[]): Promise<void> {
-  for (const uuid of uuids) {
-    try {
-      await about(uuid, run(session.client, uuid, session.signal))
-      await session.print(`${done} ${uuid}\n`)
-    } catch (error) {
-      session.report(advising(`faafo ${name} ${uuid}`, error))
+const take = ({ name, run, done }: Step, session: Session, uuids: string[], options: OutputOption): Promise<void> =>
+  inTurn(session, uuids, options, done, (uuid) =>
+    about(uuid, run(session.client, uuid, session.signal)).catch((error) => {
+      throw advising(`faafo ${name} ${uuid}`, error)
+    }),
+  )
+
+/** Does it with each; what fails is reported and does not keep the next from its turn. */
+export async function inTurn(
+  session: Session,
+  ids: string[],
+  { output }: OutputOption,
+  done: string,
+  act: (id: string) => Promise<unknown>,
+): Promise<void> {
+  const answers: unknown[] = []
+  try {
+    for (const id of ids) {
+      try {
+        answers.push(await act(id))
+        if (output === 'table') await session.print(`${done} ${id}\n`)
+      } catch (error) {
+        session.report(error)
+      }
     }
+  } finally {
+    if (output === 'json') await session.printJson(answers)
   }
 }

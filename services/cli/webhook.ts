@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { type Command, Option } from 'commander'
 import { cursorText, timeText } from './events.ts'
+import { inTurn } from './lifecycle.ts'
 import { addOutputOption, type OutputOption } from './output.ts'
 import { advising, inSession, parseUuid, type Session, type Surroundings, usageError } from './session.ts'
 import {
@@ -218,26 +219,22 @@ Examples:
 }
 
 function addDelete(webhook: Command, surroundings: Surroundings): void {
-  webhook
+  const command = webhook
     .command('delete')
     .summary('delete webhooks')
     .description('Deletes webhooks for good, with their secrets. One that was deleted before is no error.')
     .argument('<id...>')
+  addOutputOption(command)
     .addHelpText('after', `\nExamples:\n  $ faafo webhook delete ${ID}`)
-    .action((ids: string[], _options: unknown, self: Command) =>
+    .action((ids: string[], options: OutputOption, self: Command) =>
       inSession(
         self,
         surroundings,
-        async (session) => {
-          for (const id of ids.map(parseUuid)) {
-            try {
-              await session.client.webhooks.remove(id, { signal: session.signal })
-              await session.print(`deleted ${id}\n`)
-            } catch (error) {
-              session.report(error)
-            }
-          }
-        },
+        (session) =>
+          inTurn(session, ids.map(parseUuid), options, 'deleted', async (id) => {
+            await session.client.webhooks.remove(id, { signal: session.signal })
+            return { id, outcome: 'deleted' }
+          }),
         { changes: true },
       ),
     )

@@ -222,6 +222,15 @@ test('delete, cancel and retry take several uuids, and go on after one that is r
         assert.is(stderr, 'faafo: cannot do that\n')
       }
       const paths = seen.filter(({ path }) => path.includes(other)).map(({ method, path }) => `${method} ${path}`)
+      const answered = fractal({ uuid: other })
+      for (const [name, answer] of [
+        ['delete', { uuid: other, outcome: 'deleted' }],
+        ['cancel', answered],
+        ['retry', answered],
+      ] as const) {
+        const { code, stdout } = await runHere([name, uuid, other, '--output', 'json'], endpoint)
+        assert.equal([code, JSON.parse(stdout)], [1, [answer]])
+      }
       const base = `/v1/fractal/${other}`
       assert.equal(paths, [`DELETE ${base}`, `POST ${base}/cancel`, `POST ${base}/retry`])
     },

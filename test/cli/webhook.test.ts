@@ -283,6 +283,7 @@ test('from the command line and the client to the log and back', () =>
         await webhooks.remove(one.id)
         const gone = await runHere(['webhook', 'delete', made.id], url)
         assert.equal(gone, { code: 0, stdout: `deleted ${made.id}\n`, stderr: '' })
+        assert.equal(await run('delete', made.id), [{ id: made.id, outcome: 'deleted' }])
         assert.equal(await run('list'), [])
       }),
     { database: 'away' },

@@ -58,10 +58,11 @@ export function createFeed(parts: { broker: Broker; log: Log; logger: Logger }, 
   }
 
   async function read(): Promise<void> {
+    let missing = 0 // up to there
     while (!stop.aborted) {
       try {
         const { lastSeq } = await parts.log.head()
-        const from = { ...startOfLog, seq: Math.max(0, lastSeq - FROM_BEFORE) }
+        const from = { ...startOfLog, seq: Math.max(missing, lastSeq - FROM_BEFORE) }
         recent = { first: from.seq + 1, events: [] }
         tell()
         for await (const batch of readAll(parts, { from, signal: stop })) {
@@ -73,6 +74,7 @@ export function createFeed(parts: { broker: Broker; log: Log; logger: Logger }, 
       } catch (error) {
         recent = null
         if (isFaafoError(error, 'log-replaced')) {
+          missing = Number(error.details.next ?? 1) - 1
           log.isReplaced.abort()
           log = openLog()
         }

@@ -229,7 +229,7 @@ const missing = (seq: number, last: number) =>
   new FaafoError(
     'log-replaced',
     `cannot go on from event ${seq}: events ${seq + 1} to ${last} are missing from the log`,
-    { details: { seq } },
+    { details: { seq, next: last + 1 } },
   )
 
 /** Messages that have arrived and were not iterated yet; the one in hand counts as pending there. */

@@ -1,4 +1,4 @@
-import { AckPolicy, type ConsumerMessages, DeliverPolicy, type JsMsg, nanos } from 'nats'
+import { AckPolicy, DeliverPolicy, nanos } from 'nats'
 import { idPrefixOf } from '../../events/cursor.ts'
 import { FaafoError, isFaafoError, messageOf } from '../../events/errors.ts'
 import type { RecordedEvent } from '../../events/events.ts'
@@ -6,6 +6,7 @@ import type { Broker } from './broker.ts'
 import type { Log } from './log.ts'
 import { timesOf } from './log-time.ts'
 import type { Logger } from './logger.ts'
+import { type Delivered, pull } from './pull.ts'
 import { headersOf, receivedOf } from './received.ts'
 import { pause } from './shutdown.ts'
 import { type UnreadableEvent, unreadableOf } from './unreadable.ts'
@@ -85,12 +86,12 @@ export const readAll = (
   parts: { broker: Broker; log: Log; logger: Logger },
   reading: Reading,
 ): AsyncGenerator<(RecordedEvent | UnreadableEvent)[], void, undefined> =>
-  readBatches(parts, reading, (message) => {
+  readBatches(parts, reading, (delivered) => {
     try {
-      return recorded(parts.log)(message)
+      return recorded(parts.log)(delivered)
     } catch (error) {
       if (!isFaafoError(error, 'undecodable-event')) throw error
-      const { headers, ...rest } = unread(message)
+      const { headers, ...rest } = unread(delivered)
       return unreadableOf({ ...rest, header: (name) => headers[name] ?? '' }, parts.broker.names, error)
     }
   })
@@ -109,7 +110,7 @@ type Entry = Pick<RecordedEvent, 'seq' | 'id' | 'recordedAt' | 'storedAt'>
 async function* readBatches<E extends Entry>(
   { broker, log, logger }: { broker: Broker; log: Look; logger: Logger },
   { from, signal, batchSize = 1_000 }: Reading,
-  read: (message: JsMsg) => E,
+  read: (delivered: Delivered) => E,
 ): AsyncGenerator<E[], void, undefined> {
   let position = from
   while (!signal.aborted) {
@@ -152,7 +153,7 @@ async function* readSession<E extends Entry>(
   from: LogPosition,
   batchSize: number,
   doubt: AbortSignal,
-  read: (message: JsMsg) => E,
+  read: (delivered: Delivered) => E,
 ): AsyncGenerator<E[], void, undefined> {
   const nc = broker.nc()
   const { stream } = broker.names
@@ -165,56 +166,53 @@ async function* readSession<E extends Entry>(
     num_replicas: 1,
     inactive_threshold: nanos(30_000),
   })
-  const consumer = await nc.jetstream().consumers.get(stream, name)
-  let fetching: ConsumerMessages | undefined
-  const interrupt = () => fetching?.stop()
-  doubt.addEventListener('abort', interrupt, { once: true })
   let { seq, time } = from
-  let delivered = 0
+  let deliveries = 0
   try {
     while (!doubt.aborted) {
-      const before = delivered
-      fetching = await consumer.fetch({ max_messages: 2 * batchSize, expires: FETCH_MS })
-      if (doubt.aborted) return
+      const before = deliveries
+      const max = 2 * batchSize
       let batch: E[] = []
-      for await (const message of fetching) {
-        if (doubt.aborted) return
-        // A delivery that did not arrive, or a consumer that its server started again: ask anew. Where the deliveries
-        // are complete and a sequence is missing all the same, it is missing from the log.
-        delivered++
-        if (message.info.deliverySequence !== delivered) {
-          if (batch.length > 0) yield batch
-          return
-        }
-        const expected = seq + 1
-        if (message.seq !== expected) {
-          if (batch.length > 0) yield batch
-          throw missing(seq, message.seq - 1)
-        }
-        try {
-          const event = read(message)
-          const isImported = event.storedAt !== undefined
-          time = Math.max(time, event.storedAt ?? event.recordedAt)
-          batch.push(isImported || event.recordedAt === time ? event : { ...event, recordedAt: time })
-        } catch (error) {
-          if (batch.length > 0) yield batch
-          throw error
-        }
-        seq = message.seq
-        const isLast = waiting(fetching) === 0 && message.info.pending === 0
-        if (batch.length >= batchSize || isLast) {
-          yield batch
-          batch = []
+      for await (const arrived of pull(nc, { stream, consumer: name, max, expiresMs: FETCH_MS }, doubt)) {
+        const newest = arrived.at(-1)
+        for (const delivered of arrived) {
+          if (doubt.aborted) return
+          // A delivery that did not arrive, or a consumer that its server started again: ask anew. Where the deliveries
+          // are complete and a sequence is missing all the same, it is missing from the log.
+          deliveries++
+          if (delivered.delivery !== deliveries) {
+            if (batch.length > 0) yield batch
+            return
+          }
+          if (delivered.seq !== seq + 1) {
+            if (batch.length > 0) yield batch
+            throw missing(seq, delivered.seq - 1)
+          }
+          try {
+            const event = read(delivered)
+            const isImported = event.storedAt !== undefined
+            time = Math.max(time, event.storedAt ?? event.recordedAt)
+            batch.push(isImported || event.recordedAt === time ? event : { ...event, recordedAt: time })
+          } catch (error) {
+            if (batch.length > 0) yield batch
+            throw error
+          }
+          seq = delivered.seq
+          const isLast = delivered === newest && delivered.pending === 0
+          if (batch.length >= batchSize || isLast) {
+            yield batch
+            batch = []
+          }
         }
       }
-      if (batch.length > 0 && !doubt.aborted) yield batch
-      // What was on its way when the fetch ran out does not arrive any more, and where nothing comes after it nothing tells.
-      if (doubt.aborted || (await jsm.consumers.info(stream, name)).delivered.consumer_seq !== delivered) return
-      if (delivered === before) await verifyEnd(log, seq)
+      if (doubt.aborted) return
+      if (batch.length > 0) yield batch
+      if (deliveries - before === max) continue
+      // What was on its way when the time ran out does not arrive any more, and where nothing comes after it nothing tells.
+      if (doubt.aborted || (await jsm.consumers.info(stream, name)).delivered.consumer_seq !== deliveries) return
+      if (deliveries === before) await verifyEnd(log, seq)
     }
   } finally {
-    doubt.removeEventListener('abort', interrupt)
-    fetching?.stop()
     if (!nc.isClosed()) jsm.consumers.delete(stream, name).catch(() => {}) // else it goes after its inactivity
   }
 }
@@ -232,20 +230,14 @@ const missing = (seq: number, last: number) =>
     { details: { seq, next: last + 1 } },
   )
 
-/** Messages that have arrived and were not iterated yet; the one in hand counts as pending there. */
-const waiting = (messages: ConsumerMessages) => messages.getPending() - 1
-
 const recorded =
   (log: Log) =>
-  (message: JsMsg): RecordedEvent =>
-    log.decode(receivedOf(message), placeOf(message))
+  ({ message, seq, storedAt }: Delivered): RecordedEvent =>
+    log.decode(receivedOf(message), { seq, storedAt })
 
-const placeOf = ({ seq, info }: JsMsg) => ({ seq, storedAt: Math.floor(info.timestampNanos / 1e6) })
-
-function unread(message: JsMsg): LogMessage {
+function unread({ message, seq, storedAt }: Delivered): LogMessage {
   const headers = Object.fromEntries(headersOf(message))
   const { 'ce-id': id = '', 'ce-recordedtime': first = '' } = headers
-  const { seq, storedAt } = placeOf(message)
   const { subject, data: body } = message
   return { seq, id, subject, headers, body, ...timesOf(first, storedAt) }
 }

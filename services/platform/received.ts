@@ -1,8 +1,11 @@
-import type { JsMsg, MsgHdrs, StoredMsg } from 'nats'
+import type { JsMsg, Msg, MsgHdrs, StoredMsg } from 'nats'
 import type { ReceivedMessage } from '../../events/codec.ts'
 
-/** A message of a stream as the codec reads it, by way of a consumer or fetched by itself. */
-export function receivedOf(message: JsMsg | StoredMsg): ReceivedMessage {
+/** A message of a stream, by way of a consumer or fetched by itself. */
+type StreamMessage = JsMsg | Msg | StoredMsg
+
+/** As the codec reads it. */
+export function receivedOf(message: StreamMessage): ReceivedMessage {
   const headers = headersOf(message)
   return { header: (name) => headers.get(name) ?? '', body: message.string() }
 }
@@ -11,20 +14,20 @@ export function receivedOf(message: JsMsg | StoredMsg): ReceivedMessage {
  * The headers by name, of several of one name the first. For a message of a consumer they are read from its bytes: what the client
  * library makes of them takes several times as long as everything else that is done to read an event.
  */
-export function headersOf(message: JsMsg | StoredMsg): Map<string, string> {
+export function headersOf(message: StreamMessage): Map<string, string> {
   const bytes = headerBytesOf(message)
   return bytes ? parseHeaders(bytes) : known('header' in message ? message.header : message.headers)
 }
 
 /** The part of the client library's message (nats 2.29) that it keeps to itself. */
-type Inner = { msg?: { _rdata?: unknown; _msg?: { hdr?: unknown } } }
+type Inner = { _rdata?: unknown; _msg?: { hdr?: unknown } }
 
 /** undefined where the client library keeps them otherwise, or made the headers already. */
-export function headerBytesOf(message: JsMsg | StoredMsg): Uint8Array | undefined {
-  const { msg } = message as Inner
-  const length = msg?._msg?.hdr
-  if (typeof length !== 'number' || length <= 0 || !(msg?._rdata instanceof Uint8Array)) return undefined
-  return msg._rdata.subarray(0, length)
+export function headerBytesOf(message: StreamMessage): Uint8Array | undefined {
+  const { _rdata, _msg } = ((message as { msg?: Inner }).msg ?? message) as Inner // a JsMsg is made of a Msg
+  const length = _msg?.hdr
+  if (typeof length !== 'number' || length <= 0 || !(_rdata instanceof Uint8Array)) return undefined
+  return _rdata.subarray(0, length)
 }
 
 const utf8 = new TextDecoder()

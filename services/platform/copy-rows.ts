@@ -12,8 +12,8 @@ export const SIGNATURE = Buffer.from('PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0', 'lati
 /** After them. */
 export const TRAILER = Buffer.from([0xff, 0xff])
 
-/** Where the next byte goes. */
-type Output = { bytes: Buffer; at: number }
+/** `at`: where the next byte goes. */
+type Output = { bytes: Buffer; view: DataView; at: number }
 
 /** One value, its length in bytes before it. Throws a `Refused` for one that the column cannot hold. */
 type Writer = (out: Output, value: unknown) => void
@@ -32,12 +32,13 @@ export function rowEncoder<T extends PgTable>(table: T): (rows: readonly T['$inf
     field,
     write: writerOf(column.getSQLType()),
   }))
-  const out: Output = { bytes: Buffer.allocUnsafe(1 << 16), at: 0 }
+  const out = outputOf(1 << 16)
   return (rows) => {
     out.at = 0
     for (const row of rows as readonly Record<string, unknown>[]) {
       reserve(out, 2)
-      out.at = out.bytes.writeInt16BE(columns.length, out.at)
+      out.view.setInt16(out.at, columns.length)
+      out.at += 2
       for (const { field, write } of columns) {
         const value = row[field]
         if (value === null || value === undefined) writeLength(out, -1)
@@ -63,32 +64,39 @@ const writers: Readonly<Record<string, Writer>> = {
   'double precision': writeDouble,
 }
 
+function outputOf(size: number): Output {
+  const bytes = Buffer.allocUnsafe(size)
+  return { bytes, view: new DataView(bytes.buffer, bytes.byteOffset, size), at: 0 }
+}
+
 /** Room for so many bytes and a length. */
 function reserve(out: Output, size: number): void {
   const wanted = out.at + size + 4
   if (wanted <= out.bytes.length) return
-  const larger = Buffer.allocUnsafe(Math.max(wanted, 2 * out.bytes.length))
-  out.bytes.copy(larger, 0, 0, out.at)
-  out.bytes = larger
+  const { bytes, view } = outputOf(Math.max(wanted, 2 * out.bytes.length))
+  out.bytes.copy(bytes, 0, 0, out.at)
+  Object.assign(out, { bytes, view })
 }
 
 function writeLength(out: Output, length: number): void {
   reserve(out, Math.max(length, 0))
-  out.at = out.bytes.writeInt32BE(length, out.at)
+  out.view.setInt32(out.at, length)
+  out.at += 4
 }
 
 function writeText(out: Output, value: unknown): void {
   const text = String(value)
   reserve(out, 3 * text.length)
   const length = out.bytes.write(text, out.at + 4)
-  out.bytes.writeInt32BE(length, out.at)
+  out.view.setInt32(out.at, length)
   out.at += 4 + length
 }
 
 function writeInteger(out: Output, value: unknown): void {
   if (typeof value !== 'number' || (value | 0) !== value) throw new Refused(`${value} is no integer of 32 bits`)
   writeLength(out, 4)
-  out.at = out.bytes.writeInt32BE(value, out.at)
+  out.view.setInt32(out.at, value)
+  out.at += 4
 }
 
 function writeBigint(out: Output, value: unknown): void {
@@ -99,14 +107,16 @@ function writeBigint(out: Output, value: unknown): void {
 
 /** A whole number, of 64 bits in two's complement. */
 function writeWide(out: Output, value: number): void {
-  out.at = out.bytes.writeInt32BE(Math.floor(value / 2 ** 32), out.at)
-  out.at = out.bytes.writeUInt32BE(value >>> 0, out.at)
+  out.view.setInt32(out.at, Math.floor(value / 2 ** 32))
+  out.view.setUint32(out.at + 4, value >>> 0)
+  out.at += 8
 }
 
 function writeDouble(out: Output, value: unknown): void {
   if (typeof value !== 'number') throw new Refused(`${value} is no number`)
   writeLength(out, 8)
-  out.at = out.bytes.writeDoubleBE(value, out.at)
+  out.view.setFloat64(out.at, value)
+  out.at += 8
 }
 
 /** Midnight of 2000-01-01, UTC, in Unix milliseconds: PostgreSQL counts microseconds from there. */
@@ -118,7 +128,10 @@ function writeTimestamp(out: Output, value: unknown): void {
   writeLength(out, 8)
   // Some centuries away it is more than a number can hold exactly.
   if (Number.isSafeInteger(ms * 1_000)) writeWide(out, ms * 1_000)
-  else out.at = out.bytes.writeBigInt64BE(BigInt(ms) * 1_000n, out.at)
+  else {
+    out.view.setBigInt64(out.at, BigInt(ms) * 1_000n)
+    out.at += 8
+  }
 }
 
 const DASH = 0x2d

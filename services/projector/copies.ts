@@ -35,14 +35,20 @@ const eachTable = (step: (table: string) => string) => TABLES.map(step)
 const move = (from: string, to: string) => eachTable((table) => `alter table ${from}.${table} set schema ${to}`)
 const LIVE = liveModel.schema
 
-/** Makes an empty copy at the start of the log, in place of any that was begun before. Without indexes but its key. */
+/**
+ * Makes an empty copy at the start of the log, in place of any that was begun before. Without indexes but its key, and left alone by vacuums that
+ * begin by themselves: nothing in it is ever dead, and they would take its builder's processor.
+ */
 export async function beginCopy(db: Db, model: ReadModel): Promise<Copy> {
   const epoch = Math.floor(Math.random() * 2 ** 31)
   await run(db, 'begin a new read model', [
     `perform pg_advisory_xact_lock(${BEGIN_LOCK})`,
     `drop schema if exists ${model.schema} cascade`,
     `create schema ${model.schema}`,
-    ...eachTable((table) => `create table ${model.schema}.${table} (like ${LIVE}.${table} including defaults)`),
+    ...eachTable(
+      (table) =>
+        `create table ${model.schema}.${table} (like ${LIVE}.${table} including defaults) with (autovacuum_enabled = off)`,
+    ),
     `delete from projection_checkpoint where projection = '${model.projection}'`,
     `insert into projection_checkpoint (projection, seq, time, version, epoch)
        values ('${model.projection}', 0, 0, ${PROJECTION_VERSION}, ${epoch})`,
@@ -122,6 +128,7 @@ export const takeOver = (db: Db, copy: Copy, position: LogPosition, replaces?: L
     `drop schema if exists ${previousModel.schema} cascade`,
     `create schema ${previousModel.schema}`,
     ...move(LIVE, previousModel.schema),
+    ...eachTable((table) => `alter table ${copy.model.schema}.${table} reset (autovacuum_enabled)`),
     ...move(copy.model.schema, LIVE),
     `drop schema ${copy.model.schema}`,
     `delete from projection_checkpoint where projection = '${previousModel.projection}'`,

@@ -88,7 +88,7 @@ await runService('api', async () => {
       try {
         return await migrateDatabase(database.db)
       } catch (error) {
-        if (tries % 20 === 0) logger.warn({ reason: messageOf(error) }, 'database not ready yet')
+        if (tries % 20 === 5) logger.warn({ reason: messageOf(error) }, 'database not ready yet') // as a rule it is about to open
         await pause(500, stop)
       }
     }

@@ -55,10 +55,11 @@ await runService('up', async () => {
     const stores: Supervised[] = []
     const services: Supervised[] = []
     try {
-      const broker = await provideBroker(config, supervisor, stores, stopping)
-      const database = await provideDatabase(config, supervisor, stores)
+      const [broker, database] = await Promise.all([
+        provideBroker(config, supervisor, stores, stopping),
+        provideDatabase(config, supervisor, stores),
+      ])
       if (config.broker.url === undefined) await untilListening(broker.url, stopping)
-      if (config.databaseUrl === undefined) await untilListening(database.url, stopping)
       const apiUrl = `http://${addressOf(config.host)}:${port}`
       const write = () =>
         writeRuntime(config.dataDir, {
@@ -86,14 +87,16 @@ await runService('up', async () => {
       }
       const run = (name: string, entry: string, more: Record<string, string> = {}) =>
         services.push(supervisor.run({ name, env: { ...env, ...more }, ...ownProgram(entry, import.meta.url) }))
-      run('projector', '../projector/main')
-      run('operator', '../operator/main')
-      run('subscribers', '../subscribers/main')
+      // Those that need no database to begin with load while it opens.
       for (let i = 1; i <= config.workers; i++) {
         const name = config.workers === 1 ? config.workerName : `${config.workerName}-${i}`
         run(`worker ${name}`, '../worker/main', { WORKER_NAME: name })
       }
       run('api', '../api/main')
+      run('subscribers', '../subscribers/main')
+      if (config.databaseUrl === undefined) await untilListening(database.url, stopping)
+      run('projector', '../projector/main')
+      run('operator', '../operator/main')
 
       const onWait = (reasons: string) => say(`Not ready yet, waiting on: ${reasons}`)
       const readiness = await untilReady(apiUrl, { signal: stopping, everyMs: TELL_MS, onWait })

@@ -7,6 +7,7 @@ import * as assert from 'uvu/assert'
 import { decodePng } from '../../services/kernel/decode.ts'
 import { freePort } from '../../services/platform/ports.ts'
 import { isAlive } from '../../services/up/process-identity.ts'
+import { copyEmptyPglite } from '../support/database.ts'
 import { faafo, startFaafo } from '../support/run-cli.ts'
 import { withSystem } from '../support/system.ts'
 import { withTempDir } from '../support/temp.ts'
@@ -104,6 +105,7 @@ test('a broker that is not there is named while the start waits', () =>
   withTempDir(async (dataDir) => {
     const port = await freePort()
     const env = { DATA_DIR: dataDir, PORT: '0', NATS_URL: `nats://127.0.0.1:${port}`, LOG_LEVEL: 'warn' }
+    await copyEmptyPglite(join(dataDir, 'database'))
     const child = startFaafo(['up'], { env })
     try {
       const said = /^Not ready yet, waiting on: .*there is no connection to the broker/m

@@ -20,7 +20,7 @@ export type FileResult = {
 export type Summary = { total: number; passed: number; skipped: number }
 
 /** How long a file's children may take to notice that it has ended. */
-const ORPHAN_GRACE_MS = 3000
+const ORPHAN_GRACE_MS = 10_000
 
 /**
  * Runs one uvu file in a process of its own, on Deno where it stands in deno-compat/, and ends whatever it left behind.

@@ -3,7 +3,7 @@ export async function until(
   condition: () => boolean | Promise<boolean>,
   {
     what,
-    withinMs = 30_000,
+    withinMs = 90_000,
     everyMs = 20,
   }: { what: string | (() => string | Promise<string>); withinMs?: number; everyMs?: number },
 ): Promise<void> {

@@ -8,7 +8,7 @@ const asked = ({ connection }: Workplace) =>
   until(async () => ((await readQueue(connection))?.asks ?? 0) > 0, { what: 'a worker asks' })
 
 const isThere = ({ connection }: Workplace) =>
-  until(async () => (await readQueue(connection)) !== null, { what: 'the queue is there', withinMs: 10_000 })
+  until(async () => (await readQueue(connection)) !== null, { what: 'the queue is there' })
 
 test('a queue that is deleted is made again within seconds by a worker that waits for requests', () =>
   withWorkplace(async (at) => {

@@ -1,12 +1,17 @@
-import { FaafoError, isFaafoError } from '../../events/errors.ts'
-import { type Broker, openBroker } from '../platform/broker.ts'
-import { type Config, parseConfig, withoutPassword } from '../platform/config.ts'
-import { type Db, openDatabase, rootCause } from '../platform/database.ts'
-import { createLog, type Log } from '../platform/log.ts'
-import { createLogger, type Logger } from '../platform/logger.ts'
-import { pause } from '../platform/shutdown.ts'
+import { FaafoError } from '../../events/errors.ts'
+import { type Config, parseConfig } from '../platform/config.ts'
+import type { Db } from '../platform/database.ts'
+import { createLogger } from '../platform/logger.ts'
+import {
+  type BrokerAddress,
+  imagesAt,
+  type OpenLog,
+  withDatabaseAt,
+  withDoctorPartsAt,
+  withLogAt,
+} from '../replay/connections.ts'
+import type { DoctorParts } from '../replay/doctor/patient.ts'
 import type { ImageStore } from '../storage/image-store.ts'
-import { openStore } from '../storage/open-store.ts'
 import { readRuntime } from '../up/data-dir.ts'
 import { createProgressReport, type ProgressReport } from './progress-report.ts'
 import type { Session, Surroundings } from './session.ts'
@@ -47,63 +52,35 @@ export async function findInstallation(env: Surroundings['env']): Promise<Instal
   }
 }
 
-/** How long a broker may take to answer. */
-const BROKER_MS = 5_000
+const addressOf = ({ config, brokerUrl }: Installation): BrokerAddress => ({ ...config.broker, url: brokerUrl() })
 
-export type LogParts = { broker: Broker; log: Log; logger: Logger }
-
-/**
- * The log, to be read: nothing at the broker is made or changed, unless it is said not to be `readOnly`. Throws
- * `unreachable` where that does not answer.
- */
+/** Gives `use` the log, to be read unless it is said not to be `readOnly`. Throws `unreachable` where the broker does not answer. */
 export async function withLog<T>(
-  { config, brokerUrl }: Installation,
+  installation: Installation,
   signal: AbortSignal,
-  use: (parts: LogParts) => Promise<T>,
+  use: (log: OpenLog) => Promise<T>,
   { readOnly = true } = {},
 ): Promise<T> {
-  const url = brokerUrl()
-  const logger = createLogger('replay', { logLevel: 'warn', logFormat: config.logFormat })
-  const broker = openBroker({ ...config.broker, url }, 'faafo replay', logger, { readOnly })
-  const done = new AbortController()
-  try {
-    const late = pause(BROKER_MS, AbortSignal.any([signal, done.signal])).then(() => null)
-    if ((await Promise.race([broker.ready, late])) === null) {
-      throw new FaafoError('unreachable', `cannot read the log: no broker answers at ${withoutPassword(url)}`)
-    }
-    return await use({ broker, log: createLog(broker), logger })
-  } finally {
-    done.abort()
-    await broker.close()
-  }
+  const logger = createLogger('replay', { logLevel: 'warn', logFormat: installation.config.logFormat })
+  return withLogAt(addressOf(installation), { logger, signal, readOnly }, use)
 }
-
-/** An operator sees for himself how long it takes: the comparison of a large table is one statement. */
-const LONGEST_STATEMENT_MS = 3_600_000
 
 /** Throws `unreachable` where the database is away. */
-export async function withDatabase<T>(
-  { databaseUrl }: Installation,
-  name: string,
-  use: (db: Db) => Promise<T>,
+export const withDatabase = <T>({ databaseUrl }: Installation, name: string, use: (db: Db) => Promise<T>): Promise<T> =>
+  withDatabaseAt(databaseUrl(), `faafo ${name}`, use)
+
+/** What the doctor looks at, whether it answers or not. */
+export async function withDoctorParts<T>(
+  installation: Installation,
+  use: (parts: DoctorParts) => Promise<T>,
 ): Promise<T> {
-  const url = databaseUrl()
-  const database = openDatabase(url, { max: 2, name: `faafo ${name}`, mostSilenceMs: LONGEST_STATEMENT_MS })
-  try {
-    return await use(database.db)
-  } catch (error) {
-    if (!isFaafoError(error)) throw rootCause(error) // the driver's own quotes the whole statement
-    if (error.code !== 'database-unavailable') throw error
-    const cause = rootCause(error)
-    const answered = cause instanceof Error && 'code' in cause && /^[0-9A-Z]{5}$/.test(String(cause.code))
-    const reason = answered ? cause.message : `no database answers at ${withoutPassword(url)}`
-    throw new FaafoError('unreachable', `${error.message.split(':')[0]}: ${reason}`, { cause: error })
-  } finally {
-    await database.close()
-  }
+  const { config, databaseUrl, storageUrl, syncInterval, isHere } = installation
+  const broker = { ...addressOf(installation), syncInterval }
+  const dataDir = isHere ? config.dataDir : null
+  return withDoctorPartsAt({ broker, databaseUrl: databaseUrl(), storageUrl, dataDir }, use)
 }
 
-type OperatorParts = LogParts & { db: Db; installation: Installation; report: ProgressReport; signal: AbortSignal }
+type OperatorParts = OpenLog & { db: Db; installation: Installation; report: ProgressReport }
 
 /** Gives `act` the log and the tables, and a report on standard error of how far `work` has come. */
 export async function onInstallation<T>(
@@ -115,14 +92,14 @@ export async function onInstallation<T>(
   const report = createProgressReport(stderr, env.TERM, work)
   try {
     return await withDatabase(installation, 'replay', (db) =>
-      withLog(installation, signal, (parts) => act({ ...parts, db, installation, report, signal })),
+      withLog(installation, signal, (log) => act({ ...log, db, installation, report })),
     )
   } finally {
     report.stop()
   }
 }
 
-type CopyParts = LogParts & { images: ImageStore; report: ProgressReport }
+type CopyParts = OpenLog & { images: ImageStore; report: ProgressReport }
 
 /** Gives `act` the log and the images, and a report on standard error of how far `work` has come. */
 export async function onLog<T>(
@@ -133,12 +110,9 @@ export async function onLog<T>(
 ): Promise<T> {
   const installation = await findInstallation(env)
   const report = createProgressReport(stderr, env.TERM, work)
-  const withImages = (parts: LogParts) => {
-    const { broker } = parts
-    const { replicas } = installation.config.broker
-    const bucket = { nats: () => broker.nc(), replicas, bucketName: broker.names.bucket }
-    return act({ ...parts, images: openStore(installation.storageUrl, bucket), report })
-  }
+  const { storageUrl, config } = installation
+  const withImages = (log: OpenLog) =>
+    act({ ...log, images: imagesAt(storageUrl, log.broker, config.broker.replicas), report })
   try {
     return await withLog(installation, signal, withImages, { readOnly })
   } finally {

@@ -1,9 +1,6 @@
-import { existsSync } from 'node:fs'
 import { type Command, CommanderError } from 'commander'
 import type { Diagnosis } from '../replay/doctor/diagnosis.ts'
 import type { DoctorOptions, Examination } from '../replay/doctor/doctor.ts'
-import type { DoctorParts } from '../replay/doctor/patient.ts'
-import type { Installation } from './installation.ts'
 import { addOutputOption, type OutputOption } from './output.ts'
 import { inSession, type Session, type Surroundings, usageError } from './session.ts'
 
@@ -38,14 +35,14 @@ Examples:
 
 async function examine(session: Session, { images = false, mend = false, dryRun = false, output }: Options) {
   if (dryRun && !mend) throw usageError('cannot leave out what is not asked for: --dry-run goes with --mend')
-  const { findInstallation } = await import('./installation.ts')
+  const { findInstallation, withDoctorParts } = await import('./installation.ts')
   const { doctor } = await import('../replay/doctor/doctor.ts')
   const { createProgressReport } = await import('./progress-report.ts')
   const { env, stderr, signal } = session
   const report = images ? createProgressReport(stderr, env.TERM, 'looking at images') : null
   const onProgress: DoctorOptions['onProgress'] = ({ step, done, total }) =>
     report?.update({ share: total === 0 ? 1 : done / total, over: false, text: progressText[step](done, total) })
-  const examination = await withParts(await findInstallation(env), (parts) =>
+  const examination = await withDoctorParts(await findInstallation(env), (parts) =>
     doctor(parts, { images, mend: mend && dryRun ? 'dry-run' : mend, signal, onProgress }),
   ).finally(() => report?.stop())
   await print(session, examination, { isDryRun: dryRun, output })
@@ -55,40 +52,6 @@ const progressText = {
   images: (done: number) => `${done} images listed`,
   log: (done: number, total: number) => `${done} of ${total} events`,
 }
-
-/** What the doctor looks at, whether it answers or not. */
-async function withParts<T>(installation: Installation, use: (parts: DoctorParts) => Promise<T>): Promise<T> {
-  const { openBroker } = await import('../platform/broker.ts')
-  const { openDatabase } = await import('../platform/database.ts')
-  const { createLog } = await import('../platform/log.ts')
-  const { createLogger } = await import('../platform/logger.ts')
-  const { openStore } = await import('../storage/open-store.ts')
-  const { parseStorageUrl } = await import('../storage/storage-url.ts')
-  const { config, storageUrl, syncInterval, isHere } = installation
-  const [url, databaseUrl] = [installation.brokerUrl(), installation.databaseUrl()]
-  const logger = createLogger('replay', { logLevel: 'silent' })
-  const broker = openBroker({ ...config.broker, url }, 'faafo replay', logger, { readOnly: true, onLost: () => {} })
-  const database = openDatabase(databaseUrl, { max: 4, name: 'faafo replay', mostSilenceMs: DATABASE_MS })
-  const location = parseStorageUrl(storageUrl)
-  const here = (folder: string) => (existsSync(folder) ? folder : null)
-  try {
-    return await use({
-      ...{ broker, log: createLog(broker), db: database.db, logger },
-      images: openStore(storageUrl, { nats: () => broker.nc(), replicas: null, bucketName: broker.names.bucket }),
-      settings: { replicas: config.broker.replicas, syncInterval },
-      folders: {
-        data: isHere ? here(config.dataDir) : null,
-        images: location.kind === 'file' ? here(location.dir) : null,
-      },
-    })
-  } finally {
-    await broker.close()
-    await database.close()
-  }
-}
-
-/** Longer than the embedded database keeps a reader waiting while it compares tables of some size. */
-const DATABASE_MS = 15_000
 
 type Printing = { isDryRun: boolean; output: OutputOption['output'] }
 

@@ -42,10 +42,10 @@ async function exportTo(
   dir: string,
   { images: withImages = false, since, output }: Options,
 ): Promise<void> {
-  const { say, printJson, signal } = session
+  const { say, printJson } = session
   const { onLog } = await import('./installation.ts')
   const { exportLog } = await import('../replay/export.ts')
-  const exported = await onLog(session, 'exporting', { readOnly: true }, ({ broker, logger, images, report }) =>
+  const exported = await onLog(session, 'exporting', { readOnly: true }, ({ broker, logger, images, report, signal }) =>
     exportLog(
       { broker, logger },
       {

@@ -30,10 +30,10 @@ Examples:
 }
 
 async function importFrom(session: Session, dir: string, { dryRun = false, output }: Options): Promise<void> {
-  const { say, print, printJson, signal } = session
+  const { say, print, printJson } = session
   const { onLog } = await import('./installation.ts')
   const { importLog } = await import('../replay/import.ts')
-  const imported = await onLog(session, 'importing', { readOnly: dryRun }, ({ broker, images, report }) =>
+  const imported = await onLog(session, 'importing', { readOnly: dryRun }, ({ broker, images, report, signal }) =>
     importLog(broker, {
       ...{ dir, images, dryRun, signal },
       onProgress: ({ step, done, total }) =>

@@ -1,6 +1,5 @@
 import { type Command, InvalidArgumentError, Option } from 'commander'
 import { cursorPattern, parseCursor } from '../../events/cursor.ts'
-import type { ParkedItem } from '../replay/parked-items.ts'
 import { addOutputOption, type OutputOption } from './output.ts'
 import { type Change, changeParked, parkAll } from './replay-park-change.ts'
 import { inSession, parseUuid, type Session, type Surroundings, usageError } from './session.ts'
@@ -181,13 +180,9 @@ function rateArgument(text: string): number {
 async function listAll(session: Session, { output, limit, kind, type: types, code }: ListOptions): Promise<void> {
   const { findInstallation, withDatabase } = await import('./installation.ts')
   const { listParked } = await import('../replay/parked-items.ts')
-  const items = await withDatabase(await findInstallation(session.env), 'park', async (db) => {
-    const found: ParkedItem[] = []
-    for await (const item of listParked(db, { kind, types, code })) {
-      if (found.push(item) === limit) break
-    }
-    return found
-  })
+  const items = await withDatabase(await findInstallation(session.env), 'park', (db) =>
+    listParked(db, { kind, types, code, limit }),
+  )
   if (output === 'json') return session.printJson(items)
   if (items.length === 0) return session.say('nothing is parked')
   const { tableOf } = await import('./table.ts')

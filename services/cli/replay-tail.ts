@@ -50,14 +50,14 @@ export function momentText(text: string): string {
 }
 
 async function tail(session: Session, { uuid, type, since, follow, output }: Options): Promise<void> {
-  const { signal, print } = session
+  const { print } = session
   const uuids = uuid.map(parseUuid)
   const { findInstallation, withLog } = await import('./installation.ts')
   const { tailLog } = await import('../replay/tail.ts')
   const { timelineOf } = await import('../replay/show.ts')
   const { outside } = await import('../platform/unreadable.ts')
   const installation = await findInstallation(session.env)
-  await withLog(installation, signal, async (parts) => {
+  await withLog(installation, session.signal, async ({ signal, ...parts }) => {
     for await (const event of tailLog(parts, { since, uuids, types: type, follow, signal })) {
       if (output === 'json') {
         await print(`${JSON.stringify(outside(event))}\n`)

@@ -43,24 +43,17 @@ function parseCount(text: string): number {
 
 async function verifyAll(session: Session, { render: pictures, output }: Options): Promise<void> {
   const { onInstallation } = await import('./installation.ts')
+  const { imagesAt } = await import('../replay/connections.ts')
+  const { withRenderer } = await import('../replay/redrawing.ts')
   const { verify } = await import('../replay/verify.ts')
-  const { openStore } = await import('../storage/open-store.ts')
-  const { createRenderPool } = await import('../worker/render-pool.ts')
-  const { availableParallelism } = await import('node:os')
-  const verified = await onInstallation(session, 'verifying', async ({ installation, report, signal, ...parts }) => {
-    const { broker } = parts
-    const images = openStore(installation.storageUrl, { nats: () => broker.nc(), bucketName: broker.names.bucket })
-    const threads = installation.config.renderThreads ?? availableParallelism()
-    // Where nothing is drawn no thread is started: one that is ended while it still loads may abort the process.
-    const pool = pictures > 0 ? createRenderPool(threads) : null
-    const render = pool?.render ?? nothingToDraw
+  const verified = await onInstallation(session, 'verifying', ({ installation, report, signal, ...parts }) => {
+    const { config, storageUrl } = installation
+    const images = imagesAt(storageUrl, parts.broker, config.broker.replicas)
     const onProgress = ({ step, done, total }: VerifyProgress) =>
       report.update({ share: total === 0 ? 1 : done / total, over: false, text: `${done} of ${total} ${what[step]}` })
-    try {
-      return await verify(parts, { images, render, pictures, signal, onProgress })
-    } finally {
-      await pool?.close()
-    }
+    return withRenderer({ pictures, threads: config.renderThreads }, (render) =>
+      verify(parts, { images, render, pictures, signal, onProgress }),
+    )
   })
   const { seq, fractals, images, drawn, findings } = verified
   if (output === 'json') await session.printJson(verified)
@@ -73,8 +66,6 @@ async function verifyAll(session: Session, { render: pictures, output }: Options
   if (findings.length === 0) return session.say(`all is well: ${looked}`)
   throw new CommanderError(1, 'faafo.findings', `found ${findings.length} in ${looked}`)
 }
-
-const nothingToDraw = () => Promise.reject(new Error('no picture was to be drawn'))
 
 const what = { log: 'events', images: 'images', pictures: 'pictures' } as const
 

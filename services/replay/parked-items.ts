@@ -29,12 +29,24 @@ export type ItemFilter = { kind?: 'event' | 'task' | undefined; types?: readonly
 
 const PAGE = 500
 
-/** Events in the order of the log, then tasks in the order in which they were requested. Throws `database-unavailable`. */
-export async function* listParked(
+/**
+ * Events in the order of the log, then tasks in the order in which they were requested; all of them unless there is a
+ * `limit`. Throws `database-unavailable`.
+ */
+export async function listParked(
   db: Db,
-  { kind, types = [], code }: ItemFilter = {},
-): AsyncGenerator<ParkedItem, void> {
+  { limit, ...filter }: ItemFilter & { limit?: number | undefined } = {},
+): Promise<ParkedItem[]> {
   await migrateDatabase(db)
+  const found: ParkedItem[] = []
+  for await (const item of itemsOf(db, filter)) {
+    if (found.length === limit) break
+    found.push(item)
+  }
+  return found
+}
+
+async function* itemsOf(db: Db, { kind, types = [], code }: ItemFilter): AsyncGenerator<ParkedItem, void> {
   const isAsked = (item: ParkedItem) =>
     (types.length === 0 || types.includes(item.type)) && (code === undefined || code === item.error.code)
   if (kind !== 'task') yield* (await readParked(db)).map(itemOfEvent).filter(isAsked)

@@ -2,4 +2,6 @@
 import '../test/api/commands.test.ts'
 import '../test/api/images.test.ts'
 import '../test/api/request.test.ts'
+import '../test/api/webhook-creation.test.ts'
+import '../test/api/webhook-deliveries.test.ts'
 import '../test/api/webhooks.test.ts'

@@ -28,6 +28,9 @@ export const selectionOf = ({ type, status, uuid }: Selection) => ({
   ...(uuid && { uuid: uuid.map(parseUuid) }),
 })
 
+/** Where events begin: after a cursor, or with what came from a time on. */
+export type From = { after?: string; since?: string }
+
 export const secretOption = () =>
   new Option('--secret-file <file>', 'a file with a secret of your own (whsec_…); else one is made')
 

@@ -3,9 +3,7 @@ import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { cursorOf } from '../../events/cursor.ts'
-import { complete, create, fail, json, params, post, record, start, unknownUuid, withApi } from './with-api.ts'
-
-const withWrites = (use: Parameters<typeof withApi>[0]) => withApi(use, { database: 'away' })
+import { complete, create, fail, json, params, post, record, start, unknownUuid, withWrites } from './with-api.ts'
 
 test('cancel ends what is not finished, once', () =>
   withWrites(async (parts) => {

@@ -5,10 +5,8 @@ import { FaafoError, isFaafoError } from '../../events/errors.ts'
 import { problemOf, problemResponse } from '../../services/api/problems.ts'
 import { createClient } from '../../services/cli/client.ts'
 import { until } from '../support/until.ts'
-import { create, json, keptLog, params, post, unknownUuid, withApi } from './with-api.ts'
+import { create, json, keptLog, params, post, unknownUuid, withApi, withWrites } from './with-api.ts'
 import { exchange, withServer } from './with-server.ts'
-
-const withWrites = (use: Parameters<typeof withApi>[0]) => withApi(use, { database: 'away' })
 
 test('bad input is a clear problem, and nothing of it is recorded', () =>
   withWrites(async ({ app, log }) => {

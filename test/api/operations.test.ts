@@ -3,10 +3,9 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { dryRunSchema, operationObjectSchema } from '../../services/api/operation-schemas.ts'
 import { until } from '../support/until.ts'
-import { create, json, type Parts, post, withApi } from './with-api.ts'
+import { create, json, type Parts, post, withApi, withWrites } from './with-api.ts'
 
 const failed = [{ name: 'status', op: '==', val: 'failed' }]
-const withWrites = (use: Parameters<typeof withApi>[0]) => withApi(use, { database: 'away' })
 
 /** Status and body of an answer, which fits its schema. */
 async function ask({ app }: Parts, body: unknown, headers: Record<string, string> = {}) {

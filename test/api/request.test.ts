@@ -1,10 +1,7 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { fold } from '../../events/task.ts'
-import { create, json, params, post, record, start, unknownUuid, withApi, withConstant } from './with-api.ts'
-
-// None of this needs the database, so that none is there.
-const withWrites = (use: Parameters<typeof withApi>[0]) => withApi(use, { database: 'away' })
+import { create, json, params, post, record, start, unknownUuid, withConstant, withWrites } from './with-api.ts'
 
 test('a request is recorded once and answered with the whole object', () =>
   withWrites(async ({ app, log }) => {

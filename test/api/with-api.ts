@@ -61,6 +61,9 @@ export const withApi = (use: (parts: Parts) => Promise<void>, options: Options =
     }, options.broker),
   )
 
+/** The same without a database: what only writes needs none. */
+export const withWrites = (use: (parts: Parts) => Promise<void>): Promise<void> => withApi(use, { database: 'away' })
+
 async function runApi(
   use: (parts: Parts) => Promise<void>,
   { server, database, imagesDir }: { server: BrokerServer; database: Database | undefined; imagesDir: string },

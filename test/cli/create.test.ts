@@ -1,6 +1,10 @@
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import { withTempDir } from '../support/temp.ts'
 import { until } from '../support/until.ts'
+import { params, picture, rewritten, uuid } from './picture.ts'
 import { runHere, startProgram, withoutProgress } from './run-program.ts'
 import { fractal, json, problem, requested, type Script, withScriptedApi } from './scripted-api.ts'
 
@@ -115,5 +119,49 @@ test('fractals that are deleted while they are waited for are counted as such', 
       assert.match(stderr, /0 of 1 finished, 1 deleted\nfaafo: fractal '.*' was deleted\n$/)
     },
   ))
+
+/** What is asked for where a file of these bytes is the pattern. */
+const like = (bytes: Uint8Array, ...args: string[]) => {
+  const bodies: Record<string, unknown>[] = []
+  return withScriptedApi(
+    ({ body }) => {
+      bodies.push(body as Record<string, unknown>)
+      return json(requested({ uuid: (body as { uuid: string }).uuid }), 201)
+    },
+    (endpoint) =>
+      withTempDir(async (dir) => {
+        await writeFile(join(dir, 'a.png'), bytes)
+        const { code, stderr } = await runHere(['create', '--like', join(dir, 'a.png'), ...args], endpoint)
+        assert.is(code, 0, stderr)
+      }),
+  ).then(() => bodies)
+}
+
+test('create --like asks for the picture that a file describes, as a fractal of its own', async () => {
+  const [body, ...others] = await like(picture)
+  const { uuid: chosen, ...asked } = body ?? {}
+  assert.equal(asked, params)
+  assert.is.not(chosen, uuid)
+  assert.equal(others, [])
+})
+
+test('create --like gives way to every option', async () => {
+  const [exact] = await like(picture, '--width', '400', '--cy', '0.2', '--uuid', uuid)
+  assert.equal(exact, { ...params, width: 400, cy: 0.2, uuid })
+  const bodies = await like(picture, '--tasks', '3', '--min-height', '500', '--max-height', '600')
+  assert.is(bodies.length, 3)
+  for (const { uuid: _, height, ...rest } of bodies) {
+    const { height: __, ...expected } = params
+    assert.equal(rest, expected)
+    assert.ok(Number(height) >= 500 && Number(height) <= 600, `height ${height}`)
+  }
+})
+
+test('create --like keeps every digit', async () => {
+  const exact = { ...params, xa: -1 / 3, xb: 1e-300, cx: Number.MIN_VALUE, cy: 123456789.12345679 }
+  const [body] = await like(await rewritten({ Request: JSON.stringify(exact) }))
+  const { uuid: _, ...asked } = body ?? {}
+  assert.equal(asked, exact)
+})
 
 test.run()

@@ -15,12 +15,10 @@ import { openCheckpoint } from '../../services/projector/checkpoint.ts'
 import { foldLog } from '../../services/projector/fold-log.ts'
 import { rebuild } from '../../services/projector/rebuild.ts'
 import { compareWithLog } from '../support/compare-with-log.ts'
-import { withPglite, withPostgres } from '../support/database.ts'
+import { withPglite } from '../support/database.ts'
 import { appendLegalHistories } from '../support/legal-log.ts'
 import { type Projection, requested, withProjection } from './with-projection.ts'
-
-const { signal } = new AbortController()
-const withTables = (use: (p: Projection) => Promise<void>) => withProjection(withPostgres, use)
+import { signal, withTable } from './with-table.ts'
 
 /** Folds the log into the served tables, as if nobody read them; what is loaded comes late. */
 async function foldInBulk(
@@ -48,7 +46,7 @@ async function foldInBulk(
 }
 
 test('rows that are loaded are the fold of the log, however few fractals are kept in memory and however small batches are', () =>
-  withTables(async (p) => {
+  withTable(async (p) => {
     await appendLegalHistories(p.parts.log, { seed: 12, count: 30 })
     for (const kept of [0, 1, 5, 1_000]) {
       for (const [batchSize, atOnce] of [
@@ -70,7 +68,7 @@ test('rows that are loaded are the fold of the log, however few fractals are kep
   }))
 
 test('whatever a text says comes into the tables as it is', () =>
-  withTables(async (p) => {
+  withTable(async (p) => {
     const texts = ['\\N', '\\.', 'a\tb', 'a\r\nb\n', 'C:\\new', '"\'', '', ' ', '\u{1F600} \u00e9', '\b\v\f']
     for (const message of texts) {
       const uuid = v4()
@@ -91,7 +89,7 @@ test('whatever a text says comes into the tables as it is', () =>
   }))
 
 test('a rebuild that meets an event that cannot be stored names it', () =>
-  withTables(async (p) => {
+  withTable(async (p) => {
     const { data } = requested()
     const broken: NewEvent = { ...requested(), data: { ...data, params: { ...data.params, width: 2 ** 40 } } }
     await p.append(requested(), broken, requested())
@@ -101,7 +99,7 @@ test('a rebuild that meets an event that cannot be stored names it', () =>
   }))
 
 test('a connection that is lost while rows are loaded is told as a database that is away', () =>
-  withTables(async (p) => {
+  withTable(async (p) => {
     await migrateDatabase(p.parts.db)
     const loader = await openBulkLoader(p.parts.db, p.parts.logger)
     if (!loader) throw new Error('PostgreSQL takes COPY')

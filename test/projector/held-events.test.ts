@@ -4,31 +4,23 @@ import { v4 } from 'uuid'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { parseCursor } from '../../events/cursor.ts'
-import { isFaafoError } from '../../events/errors.ts'
-import type { NewEvent, RecordedEvent } from '../../events/events.ts'
+import type { NewEvent } from '../../events/events.ts'
 import { parkedIdOf } from '../../events/parked.ts'
-import { createLog } from '../../services/platform/log.ts'
-import { decideOn, loadParked, parkedEvents } from '../../services/platform/parked-events.ts'
-import { liveModel } from '../../services/platform/read-model.ts'
+import { loadParked, parkedEvents } from '../../services/platform/parked-events.ts'
 import { fractal, fractalVersion, heldEvent } from '../../services/platform/schema.ts'
-import { applyBatch, prepareBatch } from '../../services/projector/apply-batch.ts'
-import { positionOf } from '../../services/projector/checkpoint.ts'
 import { compareTable, rebuild } from '../../services/projector/rebuild.ts'
 import { retryHeld } from '../../services/projector/retry-held.ts'
-import { dropEvent, parkEvent } from '../../services/replay/park-events.ts'
+import { dropEvent } from '../../services/replay/park-events.ts'
 import { compareWithLog } from '../support/compare-with-log.ts'
 import { withPglite, withPostgres } from '../support/database.ts'
 import { completed, legalHistory } from '../support/legal-history.ts'
-import { decodeAsNewer, NEWER } from '../support/newer-program.ts'
+import { decodeAsNewer } from '../support/newer-program.ts'
 import { seededRandom } from '../support/seeded-random.ts'
 import { until } from '../support/until.ts'
 import { writeRaw } from '../support/write-raw.ts'
+import { cancelled, heldOf, newer, park, writeNewer } from './held-events.ts'
 import { type Projection, requested, withProjection } from './with-projection.ts'
-
-const signal = new AbortController().signal
-
-/** The same parts, as a program that is a version ahead has them. */
-const newer = ({ parts }: Projection) => ({ ...parts, log: createLog(parts.broker, decodeAsNewer) })
+import { signal, withTable } from './with-table.ts'
 
 const tablesOf = async ({ parts: { db } }: Projection) => {
   const tables = {
@@ -38,20 +30,6 @@ const tablesOf = async ({ parts: { db } }: Projection) => {
   }
   return JSON.parse(JSON.stringify(tables)) as typeof tables
 }
-
-const heldOf = async ({ parts: { db } }: Projection) =>
-  (await db.select().from(heldEvent).orderBy(asc(heldEvent.seq))).map(({ seq, error }) => [seq, error !== null])
-
-/** As no program of today writes it. */
-const writeNewer = async (p: Projection, event: NewEvent) => parkedIdOf(await writeRaw(p.server.url, event, NEWER))
-
-const park = (p: Projection, id: string) => parkEvent(p.parts, parseCursor(id))
-
-const cancelled = (uuid: string): NewEvent => ({
-  type: 'TaskCancelled',
-  fractal: uuid,
-  data: { generation: 1, reason: 'asked for' },
-})
 
 /** Legal histories, mixed, of which one event in ten is of a future version; resolves to the cursors of those. */
 async function writeMixed(p: Projection, seed: number): Promise<string[]> {
@@ -149,10 +127,8 @@ for (const [name, withDatabase] of [
     }))
 }
 
-const withTables = (use: (p: Projection) => Promise<void>) => withProjection(withPostgres, use)
-
 test('an event that the database refuses can be parked, too; a try that fails is counted', () =>
-  withTables(async (p) => {
+  withTable(async (p) => {
     const uuid = v4()
     const { data } = requested()
     const broken: NewEvent = { ...requested(uuid), data: { ...data, params: { ...data.params, width: 2 ** 40 } } }
@@ -175,32 +151,8 @@ test('an event that the database refuses can be parked, too; a try that fails is
 
 const parsed = (id: string) => ({ seq: parseCursor(id).seq, id: parseCursor(id).idPrefix ?? '' })
 
-test('what waited and cannot be stored once its turn comes is parked in turn, and what is before it is applied', () =>
-  withTables(async (p) => {
-    const uuid = v4()
-    await p.append(requested(uuid))
-    const id = await writeNewer(p, cancelled(uuid))
-    const { data } = requested()
-    const again: NewEvent = {
-      ...requested(uuid),
-      data: { ...data, generation: 2, cause: 'retry', params: { ...data.params, width: 2 ** 40 } },
-    }
-    await p.append(again)
-    await park(p, id)
-    const older = p.start()
-    await p.caughtUp()
-    await older.stop()
-    const [retried] = await retryHeld(newer(p), [uuid], { asked: true })
-    assert.is(retried?.applied, 1)
-    assert.match(retried?.stuck?.error ?? '', /^cannot store event 3/)
-    assert.equal(await heldOf(p), [[3, true]])
-    const [row] = await p.parts.db.select().from(fractal)
-    assert.equal([row?.status, row?.lastSeq], ['cancelled', 2])
-    assert.is((await compareTable(newer(p), { signal })).differing, 0)
-  }))
-
 test('a message that is nothing of ours can be parked; a projector goes on past it, and so does the next one', () =>
-  withTables(async (p) => {
+  withTable(async (p) => {
     const uuid = v4()
     await p.append(requested(uuid))
     await writeRaw(p.server.url, cancelled(uuid), {
@@ -221,80 +173,6 @@ test('a message that is nothing of ours can be parked; a projector goes on past 
     await dropEvent(p.parts, parseCursor('2'))
     assert.equal(await heldOf(p), [])
     assert.is((await compareTable(p.parts, { signal })).differing, 0)
-  }))
-
-test('a drop whose command died before the tables were brought on is finished by the next projector', () =>
-  withTables(async (p) => {
-    const uuid = v4()
-    await p.append(requested(uuid))
-    const id = await writeNewer(p, cancelled(uuid))
-    await p.append({ type: 'TaskDeleted', fractal: uuid, data: {} })
-    await park(p, id)
-    const before = p.start()
-    await p.caughtUp()
-    await before.stop()
-    await decideOn(parkedEvents(p.parts.broker), { type: 'drop', id }, '/test')
-    assert.equal(await heldOf(p), [
-      [2, true],
-      [3, false],
-    ])
-    p.start()
-    await until(async () => (await heldOf(p)).length === 0, { what: 'it is finished' })
-    assert.equal(await p.parts.db.select().from(fractal), [])
-  }))
-
-test('a batch that was begun before a fractal was let go is not written after it', () =>
-  withTables(async (p) => {
-    const uuid = v4()
-    await p.append(requested(uuid))
-    const id = await writeNewer(p, cancelled(uuid))
-    await park(p, id)
-    const projector = p.start()
-    await p.caughtUp()
-    await projector.stop()
-    const row = await p.checkpoint()
-    await p.append(requested())
-    const next = (await p.parts.log.at(3)) as RecordedEvent
-    await retryHeld(newer(p), [uuid], { asked: true })
-    const [{ db }, copy] = [p.parts, { model: liveModel, epoch: row.epoch }]
-    const prepared = await prepareBatch(db, copy, [next])
-    const late = await applyBatch(db, copy, positionOf(row), [next], prepared).catch((error) => error)
-    assert.ok(isFaafoError(late, 'fence-lost'), String(late))
-    assert.is((await p.checkpoint()).seq, 2)
-  }))
-
-test('several retry at the same time while events keep coming: each event is applied once', () =>
-  withTables(async (p) => {
-    const uuids = Array.from({ length: 12 }, () => v4())
-    await p.append(...uuids.map((uuid) => requested(uuid)))
-    for (const uuid of uuids) await park(p, await writeNewer(p, cancelled(uuid)))
-    const older = p.start()
-    await p.caughtUp()
-    let done = false
-    const busy = (async () => {
-      for (let i = 0; !done; i++) {
-        const fractal = uuids[i % uuids.length] ?? ''
-        const generation = 2 + Math.floor(i / uuids.length)
-        const data = { ...requested().data, generation, cause: 'retry' as const }
-        await p.append({ type: 'TaskRequested', fractal, data }, {
-          ...cancelled(fractal),
-          data: { generation, reason: '' },
-        } as NewEvent)
-      }
-    })()
-    const retrying = Array.from({ length: 3 }, async () => {
-      while ((await heldOf(p)).length > 0) {
-        await retryHeld(newer(p), uuids, { asked: false }).catch((error) => {
-          if (!isFaafoError(error, 'fence-lost')) throw error
-        })
-      }
-    })
-    await Promise.all(retrying)
-    done = true
-    await busy
-    await p.caughtUp()
-    await older.stop()
-    assert.equal((await compareWithLog(newer(p))).differences, [])
   }))
 
 test.run()

@@ -2,23 +2,13 @@ import { mkdir, readdir, rm, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { type ErrorCode, isFaafoError } from '../../events/errors.ts'
 import { fileStore } from '../../services/storage/file-store.ts'
 import { withTempDir } from '../support/temp.ts'
 import { until } from '../support/until.ts'
+import { fails } from './failure.ts'
 
 const image = new TextEncoder().encode('not quite a PNG')
 const key = '0'.repeat(64)
-
-async function fails(code: ErrorCode, work: () => Promise<unknown>): Promise<string> {
-  try {
-    await work()
-  } catch (error) {
-    if (isFaafoError(error, code)) return error.message
-    throw error
-  }
-  throw new Error(`did not fail with ${code}`)
-}
 
 test('an image stands under the first two digits of its key', () =>
   withTempDir(async (dir) => {

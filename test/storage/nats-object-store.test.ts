@@ -2,11 +2,12 @@ import { createHash, randomBytes } from 'node:crypto'
 import { connect, type JetStreamManager, type NatsConnection } from 'nats'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { type ErrorCode, FaafoError, isFaafoError } from '../../events/errors.ts'
+import { FaafoError } from '../../events/errors.ts'
 import type { ImageStore } from '../../services/storage/image-store.ts'
 import { natsObjectStore } from '../../services/storage/nats-object-store.ts'
 import { type Broker, type BrokerOptions, withBroker } from '../support/broker.ts'
 import { until } from '../support/until.ts'
+import { fails } from './failure.ts'
 
 type Bench = { broker: Broker; nc: NatsConnection; jsm: JetStreamManager; store: ImageStore }
 
@@ -19,16 +20,6 @@ const withBucket = (body: (bench: Bench) => Promise<void>, options?: BrokerOptio
       await nc.close()
     }
   }, options)
-
-async function fails(code: ErrorCode, work: () => Promise<unknown>): Promise<string> {
-  try {
-    await work()
-  } catch (error) {
-    if (isFaafoError(error, code)) return error.message
-    throw error
-  }
-  throw new Error(`did not fail with ${code}`)
-}
 
 async function hashOf(body: ReadableStream<Uint8Array> | undefined): Promise<string> {
   const hash = createHash('sha256')

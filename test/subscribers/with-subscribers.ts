@@ -10,7 +10,7 @@ import { migrateDatabase } from '../../services/platform/migrate.ts'
 import { sayLook } from '../../services/platform/webhook-asks.ts'
 import { changeWebhook, createWebhook, type Webhooks, webhooksOf } from '../../services/platform/webhooks.ts'
 import { createGuard } from '../../services/subscribers/guard.ts'
-import { usualSchedule } from '../../services/subscribers/schedule.ts'
+import { type Schedule, usualSchedule } from '../../services/subscribers/schedule.ts'
 import { createSender } from '../../services/subscribers/send.ts'
 import { runSubscribers, type SubscribersParts } from '../../services/subscribers/subscribers.ts'
 import { type Broker as BrokerServer, withBroker } from '../support/broker.ts'
@@ -44,6 +44,11 @@ export type Hooks = {
   /** Appends so many events, a multiple of 3: whole lives of fractals. */
   happen(count: number): Promise<void>
 }
+
+/** So many events that many are in hand at once, and few enough to wait for. */
+export const SOME = 30
+/** A schedule that a test can wait for. */
+export const quick: Schedule = { firstPauseMs: 20, longestPauseMs: 100, parkAfterMs: 300, pauseAfterMs: 60_000 }
 
 /** Gives `use` a broker, a database, a receiver, and subscribers as they are asked for. */
 export const withHooks = (use: (hooks: Hooks) => Promise<void>): Promise<void> =>

@@ -1,6 +1,7 @@
 import { Buffer } from 'node:buffer'
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
+import { message } from '../../services/up/postgres-wire.ts'
 import { until } from './until.ts'
 
 export type Answer = { type: string; body: Buffer }
@@ -61,8 +62,19 @@ export async function wireClient(port: number): Promise<WireClient> {
   return client
 }
 
+export const parse = (name: string, sql: string): Buffer => message('P', name, sql, Buffer.alloc(2))
+export const bind = (name: string): Buffer => message('B', '', name, Buffer.alloc(6))
+export const EXECUTE: Buffer = message('E', '', Buffer.alloc(4))
+
 /** The types of the messages, such as `12TDCZ`. */
 export const typesOf = (answers: readonly Answer[]): string => answers.map(({ type }) => type).join('')
+
+/** The first column of the first row. */
+export const firstValue = (answers: readonly Answer[]): string | undefined =>
+  answers
+    .find(({ type }) => type === 'D')
+    ?.body.subarray(6)
+    .toString()
 
 /** The SQLSTATE of the first error, or null. */
 export function sqlStateOf(answers: readonly Answer[]): string | null {

@@ -37,7 +37,7 @@ const LIVE = liveModel.schema
 
 /**
  * Makes an empty copy at the start of the log, in place of any that was begun before. Without indexes but its key, and left alone by vacuums that
- * begin by themselves: nothing in it is ever dead, and they would take its builder's processor.
+ * begin by themselves: it soon takes over or is dropped, and they would take its builder's processor.
  */
 export async function beginCopy(db: Db, model: ReadModel): Promise<Copy> {
   const epoch = Math.floor(Math.random() * 2 ** 31)

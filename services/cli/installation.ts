@@ -112,7 +112,7 @@ export async function onLog<T>(
   const report = createProgressReport(stderr, env.TERM, work)
   const { storageUrl, config } = installation
   const withImages = (log: OpenLog) =>
-    act({ ...log, images: imagesAt(storageUrl, log.broker, config.broker.replicas), report })
+    act({ ...log, images: imagesAt(storageUrl, log.broker, readOnly ? null : config.broker.replicas), report })
   try {
     return await withLog(installation, signal, withImages, { readOnly })
   } finally {

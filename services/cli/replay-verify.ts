@@ -48,7 +48,7 @@ async function verifyAll(session: Session, { render: pictures, output }: Options
   const { verify } = await import('../replay/verify.ts')
   const verified = await onInstallation(session, 'verifying', ({ installation, report, signal, ...parts }) => {
     const { config, storageUrl } = installation
-    const images = imagesAt(storageUrl, parts.broker, config.broker.replicas)
+    const images = imagesAt(storageUrl, parts.broker, null)
     const onProgress = ({ step, done, total }: VerifyProgress) =>
       report.update({ share: total === 0 ? 1 : done / total, over: false, text: `${done} of ${total} ${what[step]}` })
     return withRenderer({ pictures, threads: config.renderThreads }, (render) =>

@@ -153,7 +153,7 @@ export function createReplay(options: ReplayOptions): Replay {
     async verify({ pictures = 0, threads, signal: asked, onProgress = ignore } = {}) {
       const url = required('storageUrl', 'verify')
       return onTables(asked, ({ signal, ...parts }) => {
-        const images = imagesAt(url, parts.broker, replicas)
+        const images = imagesAt(url, parts.broker, null)
         return withRenderer({ pictures, threads }, (render) =>
           verify(parts, { images, render, pictures, signal, onProgress }),
         )
@@ -181,7 +181,7 @@ export function createReplay(options: ReplayOptions): Replay {
       return onLog(asked, ({ broker, logger, signal }) => {
         // A folder that has images gets the new ones all the same.
         const images = options.storageUrl
-          ? imagesAt(options.storageUrl, broker, replicas)
+          ? imagesAt(options.storageUrl, broker, null)
           : { get: async () => needed() as never }
         return exportLog({ broker, logger }, { dir, images, withImages, since: from, signal, onProgress })
       })
@@ -190,7 +190,7 @@ export function createReplay(options: ReplayOptions): Replay {
     async importFrom(dir, { dryRun = false, signal: asked, onProgress = ignore } = {}) {
       const url = required('storageUrl', 'import')
       const bring = ({ broker, signal }: OpenLog) =>
-        importLog(broker, { dir, images: imagesAt(url, broker, replicas), dryRun, signal, onProgress })
+        importLog(broker, { dir, images: imagesAt(url, broker, dryRun ? null : replicas), dryRun, signal, onProgress })
       return onLog(asked, bring, { readOnly: dryRun })
     },
 

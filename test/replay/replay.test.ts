@@ -110,6 +110,11 @@ test('a program carries the log elsewhere', () =>
     const dry = await copy.importFrom(dir, { dryRun: true })
     assert.equal([dry.appended, dry.duplicates, dry.images?.copied], [6, 0, 2])
     await failsWith('log-unavailable', /has no stream copy[_-]?FRACTAL/i, copy.show(one))
+    const { findings } = await replayOf(c, { storageUrl: 'nats-object:nowhere' }).verify()
+    assert.ok(findings.length > 0 && findings.every(({ kind }) => kind === 'image-missing'))
+    await withAdministration(c.server.url, async (jsm) => {
+      assert.equal(await jsm.streams.names().next(), ['FAAFO', 'FRACTAL'], 'who only looks makes no bucket')
+    })
     const steps = new Set<string>()
     const imported = await copy.importFrom(dir, { onProgress: ({ step }) => steps.add(step) })
     assert.equal([imported.appended, imported.images?.copied, [...steps]], [6, 2, ['verifying', 'appending']])

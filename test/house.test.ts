@@ -1,5 +1,5 @@
-import { readFileSync, statSync } from 'node:fs'
-import { basename, join } from 'node:path'
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
+import { basename, dirname, join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import {
@@ -36,6 +36,30 @@ test('no file only passes on what others export', kept(noBarrels))
 test('every test file ends with .run()', kept(testsAreRun))
 test('no test is left out and no hook is used', kept(noHooksAndNothingLeftOut))
 test('nothing is left for later', kept(nothingIsLeftForLater))
+
+const page = (path: string) => readFileSync(join(root, path), 'utf8')
+/** What a pattern finds in a file, its first group. */
+const named = (path: string, pattern: RegExp) => [...page(path).matchAll(pattern)].map(([, name = '']) => name)
+
+test('the README names every variable, the operating page every metric', () => {
+  const variables = named('services/platform/config.ts', /^ {2}([A-Z_]+): /gm)
+  const metrics = named('services/api/metrics.ts', /'(faafo_[a-z_]+)'/g)
+  assert.ok(variables.length > 15 && metrics.length > 5, 'they were not found')
+  const absent = (path: string, names: string[]) => names.filter((name) => !page(path).includes(`\`${name}\``))
+  assert.equal([...absent('README.md', variables), ...absent('docs/operating.md', metrics)], [])
+})
+
+test('links from one page to another lead somewhere', () => {
+  const pages = ['.', 'docs'].flatMap((folder) =>
+    readdirSync(join(root, folder)).flatMap((name) => (name.endsWith('.md') ? [join(folder, name)] : [])),
+  )
+  const broken = pages.flatMap((path) =>
+    named(path, /\]\(([^)#:]+)(?:#[^)]*)?\)/g)
+      .filter((link) => !existsSync(join(root, dirname(path), link)))
+      .map((link) => `${path}: ${link}`),
+  )
+  assert.equal([pages.length > 5, broken], [true, []])
+})
 
 test('files are named in kebab-case', () => {
   const kebab = /^[a-z0-9]+(-[a-z0-9]+)*(\.[a-z0-9]+(-[a-z0-9]+)*)*$/

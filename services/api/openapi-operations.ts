@@ -45,7 +45,7 @@ export const operationRoutes: RouteConfig[] = [
     request: { params },
     responses: {
       200: json('it is cancelled, or about to be', operationObjectSchema),
-      ...problems(403, 404, 409, 503, 507),
+      ...problems(403, 404, 409, 415, 503, 507),
     },
   },
 ]

@@ -89,7 +89,7 @@ export const webhookRoutes: RouteConfig[] = [
     'delete',
     '',
     { summary: 'Delete a webhook, with its secrets' },
-    { 204: { description: 'it is gone, or was before' }, ...problems(403, 404, 503, 507) },
+    { 204: { description: 'it is gone, or was before' }, ...problems(403, 404, 415, 503, 507) },
   ),
   onWebhook(
     'post',
@@ -102,7 +102,7 @@ export const webhookRoutes: RouteConfig[] = [
     'post',
     '/resume',
     { summary: 'Go on after the last event that was dealt with' },
-    { 200: json('it is active', webhookObjectSchema), ...problems(403, 404, 503, 507) },
+    { 200: json('it is active', webhookObjectSchema), ...problems(403, 404, 415, 503, 507) },
   ),
   onWebhook(
     'post',
@@ -122,7 +122,7 @@ export const webhookRoutes: RouteConfig[] = [
       summary: 'Send a test event now',
       description: 'Also to one that is paused. 503 where no subscriber runs, which is what sends.',
     },
-    { 200: json('what came of it, also where it was refused', webhookAttemptSchema), ...problems(403, 404, 503) },
+    { 200: json('what came of it, also where it was refused', webhookAttemptSchema), ...problems(403, 404, 415, 503) },
   ),
   onWebhook(
     'get',

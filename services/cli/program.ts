@@ -67,7 +67,7 @@ Examples:
   $ faafo get UUID
 
 Environment: FAAFO_ENDPOINT_URL, FAAFO_API_KEY (sent as bearer token).
-Exit codes: 0 done, 1 failed, 2 wrong usage, 3 the api cannot be reached.`,
+Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 the api, the broker or the database cannot be reached.`,
     )
 
   program.commandsGroup('Fractals:')

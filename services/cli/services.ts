@@ -72,7 +72,7 @@ export function addServices(program: Command, surroundings: Surroundings): void 
     .command('migrate')
     .summary("bring the database to this version's schema")
     .description(
-      "Brings the database of DATABASE_URL, or of the faafo up that runs on DATA_DIR, to this version's schema. The projector does so by itself when it starts.",
+      "Brings the database of DATABASE_URL, or of the faafo up that runs on DATA_DIR, to this version's schema. Services do so by themselves when they start.",
     )
     .addHelpText(
       'after',

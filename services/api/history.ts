@@ -19,21 +19,25 @@ export async function getHistory(api: Api, c: Context): Promise<Response> {
   const uuid = uuidOf(c, 'show the events of')
   const asked = askedOf(c, historyQuerySchema, 'show the events of a fractal')
   const had = await beginning(api, asked, async () => startOfLog.seq)
-  const { lastSeq } = await api.log.head() // before the history: what comes in between is in both, and told once
-  const events = await api.log.wholeHistory(uuid)
-  const last = events.at(-1)
-  if (!last) {
+  const { lastSeq } = await api.log.head() // before the history, which has all events up to there
+  const all = await api.log.wholeHistory(uuid)
+  if (all.length === 0) {
     throw new FaafoError('not-found', `cannot show the events of fractal '${uuid}': there are none of that uuid`)
   }
   c.header('Vary', 'Accept')
   const matches = matching(asked)
-  const missed = events.filter((event) => event.seq > had.seq && matches(event))
-  if (!wantsStream(c)) return c.json({ events: missed.map(outside) } satisfies FractalEvents)
-  if (missed.length === 0 && isEnd(last)) return c.body(null, 204) // has the browser stop asking
-  const from = { ...startOfLog, seq: Math.max(lastSeq, last.seq) }
+  const missedOf = (events: FeedEvent[]) => events.filter((event) => event.seq > had.seq && matches(event))
+  if (!wantsStream(c)) return c.json({ events: missedOf(all).map(outside) } satisfies FractalEvents)
+  // Of what came while it was read some may be in it and what was before that not.
+  const events = all.filter(({ seq }) => seq <= lastSeq)
+  const missed = missedOf(events)
+  const isOver = events.some(isEnd)
+  if (missed.length === 0 && isOver) return c.body(null, 204) // has the browser stop asking
+  const from = { ...startOfLog, seq: Math.max(lastSeq, had.seq) }
   return api.streams.open(c, cursorAt(had), async function* (signal): AsyncGenerator<Chunk> {
-    if (missed.length > 0) yield { cursor: parkedIdOf(last), frames: missed.map(frameOfEvent) }
-    if (isEnd(last)) return
+    const last = events.at(-1)
+    if (last && missed.length > 0) yield { cursor: parkedIdOf(last), frames: missed.map(frameOfEvent) }
+    if (isOver) return
     const coming = untilDeleted(api.feed.follow(from, signal), uuid)
     yield* chunksOf(coming, (event) => event.fractal === uuid && matches(event))
   })

@@ -13,6 +13,8 @@ import { type FractalPage, type KeysetPage, type ListQuery, listQuerySchema, MOS
 const PAGE = 10
 /** Larger pages are streamed. */
 const MOST_AT_ONCE = 1_000
+/** Clients refuse answers whose headers are larger than some 16 KiB. */
+const MOST_LINK_CHARACTERS = 4_000
 
 /** GET /v1/fractal */
 export async function listFractals(api: Api, c: Context): Promise<Response> {
@@ -99,7 +101,8 @@ async function listAfter(
       ...(asked.q && { q: asked.q }),
       ...(asked.as_of && { as_of: asked.as_of }),
     })
-    c.header('Link', `</v1/fractal?${query}>; rel="next"`)
+    const link = `</v1/fractal?${query}>; rel="next"`
+    if (link.length <= MOST_LINK_CHARACTERS) c.header('Link', link)
   }
   return c.json({ objects, next } satisfies KeysetPage)
 }

@@ -108,7 +108,15 @@ const routes: RouteConfig[] = [
       200: json(
         'a page; with `single` in `q` the one object',
         z.union([fractalPageSchema, keysetPageSchema, fractalObjectSchema]),
-        z.object({ Link: z.string().optional().meta({ description: 'with `after`: the next page' }) }),
+        z.object({
+          Link: z
+            .string()
+            .optional()
+            .meta({
+              description:
+                'with `after`: the next page, where its URL is not too long for a header; `next` says the same',
+            }),
+        }),
       ),
       ...problems(400, 403, 410, 414, 503),
     },

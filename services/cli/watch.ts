@@ -24,7 +24,7 @@ export async function* watchFractals(
   const open = new Set([...uuids].map((uuid) => uuid.toLowerCase()))
   const isOpen = (uuid: string) => open.has(uuid)
   const done = new AbortController()
-  const ends = listenForEnds(client, signal ? AbortSignal.any([signal, done.signal]) : done.signal)
+  const ends = listenForEnds(client, isOpen, signal ? AbortSignal.any([signal, done.signal]) : done.signal)
   let due = [...open]
   let pauseMs = FIRST_PAUSE_MS
   let awaySince: number | null = null
@@ -62,7 +62,7 @@ type Ends = {
 }
 
 /** An api that has no events to follow is asked all the same, only not so soon. */
-function listenForEnds(client: Watcher, signal: AbortSignal): Ends {
+function listenForEnds(client: Watcher, isOpen: (uuid: string) => boolean, signal: AbortSignal): Ends {
   let told: string[] = []
   let wake = () => {}
   const listening = async () => {
@@ -70,7 +70,8 @@ function listenForEnds(client: Watcher, signal: AbortSignal): Ends {
       statuses: ['completed', 'failed', 'cancelled', 'deleted'],
       signal,
     })) {
-      if (subject !== undefined) told.push(subject)
+      if (subject === undefined || !isOpen(subject)) continue
+      told.push(subject)
       wake()
     }
   }

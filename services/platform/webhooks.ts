@@ -80,7 +80,8 @@ export async function createWebhook(
   const command = { type: 'create', ...asked } as const
   const [decided] = decide(command, id, await load(id))
   if (decided) {
-    let secret = await store.createSecret(id, given ?? newSecret())
+    const found = await store.createSecret(id, given ?? newSecret())
+    let secret = found
     if (given !== undefined && secret !== given) {
       await store.rotateSecret(id, given, { now: 0, seconds: 0 })
       secret = given
@@ -88,6 +89,7 @@ export async function createWebhook(
     await begin(store, id, { after: asked.after, version: 1 }, { isLost: false })
     const { won, event } = await append(decided, undefined)
     if (won) return { webhook: fold([event]) ?? missing(id), secret, isNew: true }
+    if (secret !== found) await store.rotateSecret(id, found, { now: 0, seconds: 0 }) // it is that of who came first
   }
   decide(command, id, await load(id))
   const first = await read(id, 1)

@@ -11,7 +11,7 @@ import type { Waiting } from '../platform/webhook-store.ts'
 export type Lanes = {
   /** How many are not done. */
   size(): number
-  /** How many of them were not tried yet. */
+  /** How many of them were not tried yet, those behind one that waits for its next try apart. */
   fresh(): number
   /** One more, after all others of its fractal; or, where it was passed already, at its place among them. */
   add(delivery: Waiting): void
@@ -39,6 +39,9 @@ export function createLanes(saved: readonly Waiting[]): Lanes {
   const away = new Set<string>()
   let size = 0
   let fresh = 0
+  /** How many that were not tried yet are behind each head that waits for its time, and behind all of them. */
+  const behind = new Map<string, number>()
+  let heldUp = 0
 
   const head = (uuid: string) => lanes.get(uuid)?.[0]
   const count = ({ tries }: Waiting, by: 1 | -1) => {
@@ -51,9 +54,17 @@ export function createLanes(saved: readonly Waiting[]): Lanes {
     ready.delete(uuid)
     later.delete(uuid)
     const first = head(uuid)
-    if (!first || away.has(uuid)) return
-    if (first.next > 0) later.add(uuid)
-    else ready.add(uuid)
+    if (first && !away.has(uuid)) (first.next > 0 ? later : ready).add(uuid)
+    countBehind(uuid)
+  }
+
+  function countBehind(uuid: string): void {
+    heldUp -= behind.get(uuid) ?? 0
+    behind.delete(uuid)
+    if (!later.has(uuid)) return
+    const untried = lanes.get(uuid)?.filter(({ tries }) => tries === 0).length ?? 0
+    behind.set(uuid, untried)
+    heldUp += untried
   }
 
   function add(delivery: Waiting): void {
@@ -61,8 +72,8 @@ export function createLanes(saved: readonly Waiting[]): Lanes {
     const lane = lanes.get(uuid) ?? []
     if (lane.some((one) => one.seq === seq)) return
     lanes.set(uuid, lane)
-    const behind = lane.findIndex((one) => one.seq > seq)
-    const at = behind < 0 ? lane.length : away.has(uuid) ? Math.max(1, behind) : behind
+    const next = lane.findIndex((one) => one.seq > seq)
+    const at = next < 0 ? lane.length : away.has(uuid) ? Math.max(1, next) : next
     lane.splice(at, 0, delivery)
     count(delivery, 1)
     place(uuid)
@@ -82,7 +93,7 @@ export function createLanes(saved: readonly Waiting[]): Lanes {
 
   return {
     size: () => size,
-    fresh: () => fresh,
+    fresh: () => fresh - heldUp,
     add,
     next(now) {
       for (const uuid of later) if ((head(uuid)?.next ?? 0) <= now) ready.add(uuid)
@@ -92,6 +103,7 @@ export function createLanes(saved: readonly Waiting[]): Lanes {
       ready.delete(uuid)
       later.delete(uuid)
       away.add(uuid)
+      countBehind(uuid)
       return first
     },
     due() {

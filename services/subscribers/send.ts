@@ -36,11 +36,19 @@ export function createSender(guard: Guard, sendMs = SEND_MS): Sender {
         answered = true
         answerOf(response).then(done, fail)
       })
+      // An answer without a body, after which the connection is another protocol's: there is no `response` then.
+      sent.on('upgrade', ({ statusCode = 101 }, socket) => {
+        socket.destroy()
+        done({ status: statusCode, text: '', retryAfterMs: null, location: null })
+      })
       sent.on('error', (error: NodeJS.ErrnoException) => {
         // The other side may close a connection that was kept for the next one, just when that comes.
         const stale = sent.reusedSocket && !answered && (error.code === 'ECONNRESET' || error.code === 'EPIPE')
         if (stale && !signal.aborted) done('again')
         else fail(error)
+      })
+      sent.on('close', () => {
+        if (!answered) fail(new Error('the connection was closed without an answer')) // where nothing else was said
       })
       sent.end(body)
     })

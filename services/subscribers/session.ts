@@ -34,7 +34,7 @@ export type SessionParts = BeginParts & {
 /** On their way at the same time to one webhook; to one that fails again and again, a single one. */
 const AT_ONCE = 8
 const FAILURES_IN_DOUBT = 8
-/** Deliveries that are not done: so many are read, and so many of them were not tried yet. */
+/** Deliveries that are not done: so many are read, and so many of them that could be sent were not tried yet. */
 const MOST_WAITING = 1_000
 const MOST_FRESH = 100
 /** After so many are parked it is paused. */
@@ -61,7 +61,7 @@ export async function runSession(
   const { feed, log, names, sender, sending, note, logger, schedule, random, store } = parts
   const { id } = webhook
   const lanes = createLanes(position.waiting)
-  /** Of those that were not tried yet. */
+  /** The newest of those that were not tried yet; the others are read again. */
   const events = new Map<number, FeedEvent>()
   const closing = new AbortController()
   let ending: Ending = { type: 'stopped' }
@@ -179,6 +179,12 @@ export async function runSession(
     }
   }
 
+  function keep(event: FeedEvent): void {
+    events.set(event.seq, event)
+    const [oldest] = events.keys()
+    if (events.size > MOST_FRESH && oldest !== undefined) events.delete(oldest)
+  }
+
   async function read(): Promise<void> {
     const wants = wanting(webhook)
     for await (const batch of feed.follow(from, closing.signal)) {
@@ -188,7 +194,7 @@ export async function runSession(
           await room()
           if (closing.signal.aborted) return
           lanes.add({ seq: event.seq, uuid: event.fractal, before, tries: 0, since: 0, next: 0 })
-          events.set(event.seq, event)
+          keep(event)
           progress.changed()
         }
         upTo = parkedIdOf(event)

@@ -1,4 +1,5 @@
 import type { LookupAddress } from 'node:dns'
+import { type AddressInfo, createServer } from 'node:net'
 import { Webhook } from 'standardwebhooks'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -92,6 +93,24 @@ test('an answer that is cut, does not come or has no end is told', async () => {
     assert.is(attempt.outcome, 'delivered')
     assert.is(attempt.answer?.length, 1_024)
   })
+})
+
+test('one who wants to speak another protocol has answered, and one who says nothing has not', async () => {
+  const upgrade = 'HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n'
+  for (const [answer, status, error] of [
+    [upgrade, 101, /^it answered 101$/],
+    ['', null, /socket hang up|without an answer/],
+  ] as const) {
+    const server = createServer((socket) => socket.once('data', () => socket.end(answer)).on('error', () => {}))
+    await new Promise<void>((done) => server.listen(0, '127.0.0.1', done))
+    try {
+      const { attempt } = await deliverTo(`http://127.0.0.1:${(server.address() as AddressInfo).port}/`)
+      assert.equal([attempt.outcome, attempt.status], ['failed', status])
+      assert.match(attempt.error ?? '', error)
+    } finally {
+      server.close()
+    }
+  }
 })
 
 test('where nobody listens, that is told', () =>

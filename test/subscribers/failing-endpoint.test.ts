@@ -23,6 +23,25 @@ test('what fails is tried again, with its fractal waiting and the others not', (
     assert.equal(ids(order.slice(0, 6)), Array(6).fill(poison?.id))
   }))
 
+test('however many fractals wait for their next try, the others are read and sent', () =>
+  withHooks(async (hooks) => {
+    const { receiver } = hooks
+    await hooks.happen(450)
+    const events = await allEvents(hooks)
+    const fractals = [...new Set(events.map(({ fractal }) => fractal))]
+    const refused = new Set(fractals.slice(0, 60))
+    receiver.reply = ({ event }) => ({ status: refused.has(event.subject ?? '') ? 422 : 204 })
+    await hooks.create(receiver.url('/hook'))
+    const hour = 3_600_000
+    await hooks.start({
+      random: () => 1,
+      schedule: { firstPauseMs: hour, longestPauseMs: hour, parkAfterMs: 2 * hour, pauseAfterMs: 2 * hour },
+    })
+    const taken = () => receiver.received.filter(({ answered }) => answered === 204)
+    await until(() => taken().length === 3 * 90, { what: () => `the others come, now ${taken().length}` })
+    assertInOrder(taken(), events)
+  }))
+
 test('what fails for too long is parked, its fractal goes on, and it can be tried again', () =>
   withHooks(async (hooks) => {
     const { receiver, webhooks } = hooks

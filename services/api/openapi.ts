@@ -109,13 +109,10 @@ const routes: RouteConfig[] = [
         'a page; with `single` in `q` the one object',
         z.union([fractalPageSchema, keysetPageSchema, fractalObjectSchema]),
         z.object({
-          Link: z
-            .string()
-            .optional()
-            .meta({
-              description:
-                'with `after`: the next page, where its URL is not too long for a header; `next` says the same',
-            }),
+          Link: z.string().optional().meta({
+            description:
+              'with `after`: the next page, where its URL is not too long for a header; `next` says the same',
+          }),
         }),
       ),
       ...problems(400, 403, 410, 414, 503),

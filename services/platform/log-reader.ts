@@ -64,6 +64,8 @@ export async function verifyPosition(log: Look, position: LogPosition): Promise<
 const FATAL = ['log-replaced', 'undecodable-event', 'log-unsupported'] as const
 const FETCH_MS = 5_000
 const PAUSE_MS = 250
+/** A reader that gets nowhere says so every so many tries: some five seconds. */
+const SAID_EVERY = 20
 
 type Reading = { from: LogPosition; signal: AbortSignal; batchSize?: number }
 
@@ -113,6 +115,7 @@ async function* readBatches<E extends Entry>(
   read: (delivered: Delivered) => E,
 ): AsyncGenerator<E[], void, undefined> {
   let position = from
+  let fruitless = 0
   while (!signal.aborted) {
     const doubt = new AbortController()
     const raise = () => doubt.abort()
@@ -126,11 +129,13 @@ async function* readBatches<E extends Entry>(
         if (!last) continue
         yield batch
         position = positionAfter(position, last)
+        fruitless = 0
       }
     } catch (error) {
       if (signal.aborted) return
       if (FATAL.some((code) => isFaafoError(error, code))) throw error
-      logger.debug({ reason: messageOf(error), seq: position.seq }, 'log reading interrupted')
+      const isLasting = ++fruitless % SAID_EVERY === 0 && broker.isConnected() // else its connection is what is told
+      logger[isLasting ? 'warn' : 'debug']({ reason: messageOf(error), seq: position.seq }, 'log reading interrupted')
       await pause(PAUSE_MS, signal)
     } finally {
       unsubscribe()
@@ -158,7 +163,7 @@ async function* readSession<E extends Entry>(
   const nc = broker.nc()
   const { stream } = broker.names
   const jsm = await nc.jetstreamManager({ checkAPI: false })
-  const { name } = await jsm.consumers.add(stream, {
+  const { name, config } = await jsm.consumers.add(stream, {
     deliver_policy: DeliverPolicy.StartSequence,
     opt_start_seq: from.seq + 1,
     ack_policy: AckPolicy.None,
@@ -171,7 +176,7 @@ async function* readSession<E extends Entry>(
   try {
     while (!doubt.aborted) {
       const before = deliveries
-      const max = 2 * batchSize
+      const max = Math.min(2 * batchSize, config.max_batch || Number.POSITIVE_INFINITY)
       let batch: E[] = []
       for await (const arrived of pull(nc, { stream, consumer: name, max, expiresMs: FETCH_MS }, doubt)) {
         const newest = arrived.at(-1)

@@ -1,4 +1,5 @@
 import { createInbox, type Msg, type NatsConnection, nanos } from 'nats'
+import { FaafoError } from '../../events/errors.ts'
 
 /** A message that a consumer gave out. */
 export type Delivered = {
@@ -27,7 +28,7 @@ const LATE_MS = 1_000
 
 /**
  * The messages that one request to a pull consumer brings, all that have arrived at a time, until they are all there, the broker says that no
- * more are coming, or `signal` fires. The client library gives them out one by one, which takes longer than everything
+ * more are coming, or `signal` fires. Throws `log-unavailable` where it gives none, and not because there are none. The client library gives them out one by one, which takes longer than everything
  * else that it does to read a message.
  */
 export async function* pull(
@@ -39,6 +40,7 @@ export async function* pull(
   let arrived: Delivered[] = []
   let left = max
   let isOver = signal.aborted
+  let refusal: string | undefined
   let wake = () => {}
   const end = () => {
     isOver = true
@@ -47,7 +49,10 @@ export async function* pull(
   const subscription = nc.subscribe(inbox, {
     callback(error, message) {
       const delivered = error ? undefined : deliveredOf(message)
-      if (!delivered) return end() // a status: nothing came in time, or the consumer is gone
+      if (!delivered) {
+        refusal = error?.message ?? refusalIn(message)
+        return end()
+      }
       arrived.push(delivered)
       left--
       wake()
@@ -63,8 +68,10 @@ export async function* pull(
         const messages = arrived
         arrived = []
         yield messages
-      } else if (left === 0 || isOver) return
-      else {
+      } else if (left === 0 || isOver) {
+        if (refusal === undefined || left < max) return
+        throw new FaafoError('log-unavailable', `cannot read the log: the broker answers '${refusal}'`)
+      } else {
         await new Promise<void>((done) => {
           wake = done
         })
@@ -75,6 +82,15 @@ export async function* pull(
     signal.removeEventListener('abort', end)
     if (!nc.isClosed()) subscription.unsubscribe()
   }
+}
+
+/** Statuses that say that nothing has come, by then or in time. */
+const NOTHING_CAME = [404, 408]
+
+/** What a status says that is none of these: the consumer is gone, or does not give out so many. */
+function refusalIn({ headers }: Msg): string | undefined {
+  if (!headers || NOTHING_CAME.includes(headers.code)) return undefined
+  return `${headers.code} ${headers.description}`
 }
 
 /**

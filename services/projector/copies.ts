@@ -108,6 +108,18 @@ export const analyzeCopy = (db: Db, copy: Copy): Promise<void> =>
     ...eachTable((table) => `analyze ${copy.model.schema}.${table}`),
   ])
 
+/** Whether a statement that works on its tables is under way: a comparison, an index. */
+export async function isWorkedOn(db: Db, { schema }: ReadModel): Promise<boolean> {
+  const [found] = await querying('look who works on the new read model', () =>
+    db.execute<{ worked: boolean }>(sql`
+      select exists (
+        select from pg_locks l join pg_class c on c.oid = l.relation
+          where l.granted and l.pid <> pg_backend_pid() and c.relnamespace = to_regnamespace(${schema})
+      ) as worked`),
+  )
+  return found?.worked === true
+}
+
 /** Drops it, where it is still there. */
 export const dropCopy = (db: Db, { model, epoch }: Copy): Promise<void> =>
   run(db, 'drop the new read model', [

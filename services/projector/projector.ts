@@ -90,10 +90,10 @@ export async function runProjector(
   await Promise.all([renewal, retrial])
 }
 
-/** Whether another read model is in place of the one that was opened, or events that it held back were applied beside us. */
+/** Whether another read model, not of a newer program, is in place of the one that was opened, or events that it held back were applied beside us. */
 async function tookOver({ db, logger }: ProjectorParts, opened: CheckpointRow | undefined): Promise<boolean> {
   const row = await readCheckpoint(db).catch(() => null)
-  if (!row || !opened || row.epoch === opened.epoch) return false
+  if (!row || !opened || row.epoch === opened.epoch || row.version > PROJECTION_VERSION) return false
   logger.info({ seq: row.seq }, 'the tables were changed beside us, going on with them')
   return true
 }

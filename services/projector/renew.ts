@@ -3,11 +3,12 @@ import { readCheckpoint } from '../platform/checkpoint.ts'
 import { rootCause } from '../platform/database.ts'
 import { nextModel, PROJECTION_VERSION } from '../platform/read-model.ts'
 import { pause } from '../platform/shutdown.ts'
+import { isWorkedOn } from './copies.ts'
 import type { ProjectorParts } from './fold-log.ts'
 import { rebuild } from './rebuild.ts'
 
 const LOOK_MS = 5_000
-/** Looks at a new read model that somebody else is building and that stands still, after which it counts as abandoned. */
+/** Looks at a new read model that somebody else is building, which stands still and which nobody works on, after which it counts as abandoned. */
 const LOOKS = 24
 const AGAIN_MS = 60_000
 
@@ -43,7 +44,7 @@ async function othersEnd({ db }: ProjectorParts, signal: AbortSignal): Promise<v
     const row = await readCheckpoint(db, nextModel)
     if (!row) return
     const stand = `${row.epoch} ${row.seq}`
-    if (stand !== seen) still = 0
+    if (stand !== seen || (await isWorkedOn(db, nextModel))) still = 0
     seen = stand
     await pause(LOOK_MS, signal)
   }

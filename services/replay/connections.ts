@@ -6,6 +6,8 @@ import { type Db, openDatabase, rootCause } from '../platform/database.ts'
 import { createLog, type Log } from '../platform/log.ts'
 import { createLogger, type Logger } from '../platform/logger.ts'
 import { pause } from '../platform/shutdown.ts'
+import { administering } from '../platform/stream.ts'
+import { ensureStreams } from '../platform/streams.ts'
 import type { ImageStore } from '../storage/image-store.ts'
 import { openStore } from '../storage/open-store.ts'
 import { parseStorageUrl } from '../storage/storage-url.ts'
@@ -45,8 +47,13 @@ export async function openLog(
     const answered = await Promise.race([broker.ready, late])
     if (asked.aborted) throw new FaafoError('aborted', 'cannot reach the log: it was interrupted')
     if (answered === null) {
-      const at = withoutPassword(address.url)
-      throw new FaafoError('unreachable', `cannot read the log: no broker answers at ${at}`)
+      if (!broker.isConnected()) {
+        const at = withoutPassword(address.url)
+        throw new FaafoError('unreachable', `cannot read the log: no broker answers at ${at}`)
+      }
+      // It answers, and its streams are not there yet: then it says why.
+      if (!readOnly)
+        await administering(broker, 'make the streams', (jsm) => ensureStreams(jsm, broker.names, address.replicas))
     }
     return { broker, log: createLog(broker), logger, signal: AbortSignal.any([asked, lost.signal]), close }
   } catch (error) {

@@ -44,15 +44,12 @@ export async function writeManifest(dir: string, manifest: Manifest, { first = f
   const draft = `${file}.${randomUUID()}.part`
   return writing(file, async () => {
     try {
-      const handle = await open(draft, 'wx')
-      try {
-        await handle.writeFile(manifestBytes(manifest))
-        await handle.sync()
-      } finally {
-        await handle.close()
-      }
-      if (first) await link(draft, file)
-      else await rename(draft, file)
+      await writeNew(draft, manifest)
+      if (!first) await rename(draft, file)
+      else
+        await link(draft, file).catch((error) =>
+          isCode(error, ...NO_LINKS) ? writeNew(file, manifest) : Promise.reject(error),
+        )
       return true
     } catch (error) {
       if (first && isCode(error, 'EEXIST')) return false
@@ -62,6 +59,19 @@ export async function writeManifest(dir: string, manifest: Manifest, { first = f
     }
   })
 }
+
+async function writeNew(file: string, manifest: Manifest): Promise<void> {
+  const handle = await open(file, 'wx')
+  try {
+    await handle.writeFile(manifestBytes(manifest))
+    await handle.sync()
+  } finally {
+    await handle.close()
+  }
+}
+
+/** What file systems without hard links answer: those of memory sticks, and of buckets that are mounted. */
+const NO_LINKS = ['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS']
 
 const isCode = (error: unknown, ...codes: string[]) =>
   error instanceof Error && 'code' in error && codes.includes(String(error.code))

@@ -1,6 +1,6 @@
 import { Buffer } from 'node:buffer'
 import { constants } from 'node:fs'
-import { mkdir, open, stat } from 'node:fs/promises'
+import { type FileHandle, mkdir, open, stat } from 'node:fs/promises'
 import { type Cursor, parseCursor } from '../../events/cursor.ts'
 import { FaafoError, isFaafoError } from '../../events/errors.ts'
 import type { Broker } from '../platform/broker.ts'
@@ -85,7 +85,7 @@ export async function exportLog(
       }
       await takeImages(lines)
       const all = Buffer.concat(pieces)
-      await writing(file, () => handle.write(all, 0, all.length, offset))
+      await writing(file, () => writeAll(handle, all, offset))
       onProgress({ done: end.seq, total: lastSeq })
     }
     await writing(file, () => handle.sync())
@@ -168,6 +168,14 @@ function endAfter(end: End, { seq, recordedtime, event }: ExportedEvent, head: s
   const last = cursorText(seq, id || null)
   const time = event.recordedtime === undefined ? Date.parse(recordedtime) : end.time
   return { events: end.events + 1, bytes, first: end.first ?? last, last, head, seq, id, time }
+}
+
+/** A single write may store less than it was given, such as on a disk that is nearly full. */
+async function writeAll(handle: FileHandle, bytes: Uint8Array, offset: number): Promise<void> {
+  for (let done = 0; done < bytes.length; ) {
+    const { bytesWritten } = await handle.write(bytes, done, bytes.length - done, offset + done)
+    done += bytesWritten
+  }
 }
 
 const interrupted = () => new FaafoError('aborted', 'cannot go on exporting: it was interrupted')

@@ -51,6 +51,24 @@ export const more = (count: number): Finding => ({
 
 const show = (value: unknown) => JSON.stringify(value) ?? 'missing'
 
+/** An event that its fractal's history does not allow. */
+export type Objection = { fractal: string; type: string; seq: number; cursor: string; reason: string }
+
+export const illegal = ({ fractal, type, seq, cursor, reason }: Objection): Finding => ({
+  kind: 'history-illegal',
+  uuid: fractal,
+  cursor,
+  problem: `${type} of event ${seq} cannot follow: ${reason}`,
+  remedy: `look at faafo replay show ${fractal}; something else than this program wrote to the log`,
+})
+
+/** More than are looked into. */
+export const unlooked = (count: number): Finding => ({
+  ...{ kind: 'unverified', uuid: null, cursor: null },
+  problem: `${count} events more seem to be out of place and were not looked into`,
+  remedy: 'mend what is named here, and verify again',
+})
+
 /** Why the log could not be read to its end. */
 export function unsound(error: FaafoError): Finding {
   const { seq, eventId } = error.details

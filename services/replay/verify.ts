@@ -20,10 +20,13 @@ import {
   elsewhere,
   type Finding,
   findingOf,
+  illegal,
   imageFinding,
   more,
+  type Objection,
   pictureFinding,
   REBUILD,
+  unlooked,
   unsound,
 } from './findings.ts'
 import { passUnhandled } from './unhandled.ts'
@@ -52,8 +55,9 @@ export type VerifyOptions = {
 const PAGE = 200
 /** Where so many images, or more, are missing, and none is there, somebody looks in the wrong place. */
 const MANY = 3
-/** Events that are told to be out of place at most. */
+/** Events that are told to be out of place at most, and fractals of which the log is asked whether they had been deleted. */
 const MOST_OBJECTIONS = 1_000
+const MOST_STRAYS = 100_000
 /** Images that are read at the same time. */
 const AT_ONCE = 4
 
@@ -113,10 +117,22 @@ export async function verify(
 
   async function verifyTable(): Promise<{ seq: number; fractals: number }> {
     const unhandled = passUnhandled(parts)
-    const objections = new Map<number, { before: Task; event: RecordedEvent; reason: string }>()
+    /** By sequence, for an event may be heard of twice. */
+    const objections = new Map<number, Objection>()
+    /** The first of each fractal to which nothing was known: as a rule one that was deleted long before. */
+    const strays = new Map<string, Objection>()
+    let leftOut = 0
     const observe = (before: Task, event: RecordedEvent) => {
       const reason = objectionTo(before, event)
-      if (reason !== null && objections.size < MOST_OBJECTIONS) objections.set(event.seq, { before, event, reason })
+      if (reason === null) return
+      const { fractal, type, seq } = event
+      const objection = { fractal, type, seq, cursor: cursorOf(event), reason }
+      if (before.status !== 'unknown') {
+        if (objections.size < MOST_OBJECTIONS) objections.set(seq, objection)
+        else leftOut++
+      } else if (strays.size < MOST_STRAYS) {
+        if (!strays.has(fractal)) strays.set(fractal, objection)
+      } else if (!strays.has(fractal)) leftOut++
     }
     try {
       const { seq, fractals, differing, differences } = await compareTable(parts, {
@@ -127,9 +143,11 @@ export async function verify(
       })
       for (const finding of await unhandled.findings()) tell(finding)
       const excused = await unhandled.excused()
-      for (const { before, event, reason } of objections.values()) {
-        if (!excused.has(event.fractal)) await tellObjection(before, event, reason)
+      for (const stray of strays.values()) if (!(await cameAfterDeletion(stray))) objections.set(stray.seq, stray)
+      for (const objection of [...objections.values()].sort((a, b) => a.seq - b.seq)) {
+        if (!excused.has(objection.fractal)) tell(illegal(objection))
       }
+      if (leftOut > 0) tell(unlooked(leftOut))
       for (const difference of differences) tell(findingOf(difference))
       if (differing > differences.length) tell(more(differing - differences.length))
       return { seq, fractals }
@@ -141,19 +159,9 @@ export async function verify(
   }
 
   /** The table forgets what was deleted: then the log is asked. */
-  async function tellObjection(before: Task, event: RecordedEvent, reason: string): Promise<void> {
-    const { fractal } = event
-    if (before.status === 'unknown') {
-      const removed = await log.read(broker.names.removed(fractal))
-      if (removed && removed.seq < event.seq) return
-    }
-    tell({
-      kind: 'history-illegal',
-      uuid: fractal,
-      cursor: cursorOf(event),
-      problem: `${event.type} of event ${event.seq} cannot follow: ${reason}`,
-      remedy: `look at faafo replay show ${fractal}; something else than this program wrote to the log`,
-    })
+  async function cameAfterDeletion({ fractal, seq }: Objection): Promise<boolean> {
+    const removed = await log.read(broker.names.removed(fractal))
+    return removed !== null && removed.seq < seq
   }
 
   async function verifyImages(count: () => number): Promise<void> {

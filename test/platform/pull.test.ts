@@ -73,8 +73,22 @@ test('it ends where it is told to, and where the consumer is gone', () =>
     const waiting = all(pull(nc, asking, never))
     await until(async () => (await jsm.consumers.info(stream, consumer)).num_waiting > 0, { what: 'it waits' })
     await jsm.consumers.delete(stream, consumer)
-    assert.equal(await waiting, [])
+    assert.match(
+      await waiting.catch((error) => error),
+      /^cannot read the log: the broker answers '409 Consumer Deleted'$/,
+    )
     assert.equal(await all(pull(nc, { ...asking, expiresMs: 500 }, never)), []) // its broker may say nothing
+  }))
+
+test('one who may not ask for so many is told so', () =>
+  withLog(async ({ broker }) => {
+    const { stream } = broker.names
+    const jsm = await broker.nc().jetstreamManager()
+    await jsm.consumers.add(stream, { durable_name: consumer, ack_policy: AckPolicy.None, max_batch: 10 })
+    const refused = await all(pull(broker.nc(), { stream, consumer, max: 20, expiresMs: 60_000 }, never)).catch(
+      (error) => error,
+    )
+    assert.match(refused, /^cannot read the log: the broker answers '409 Exceeded MaxRequestBatch/)
   }))
 
 test.run()

@@ -1,10 +1,12 @@
+import { EventEmitter, once } from 'node:events'
 import { count, eq, sql } from 'drizzle-orm'
 import { v4 } from 'uuid'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { isFaafoError } from '../../events/errors.ts'
-import { PROJECTION_VERSION } from '../../services/platform/read-model.ts'
+import { nextModel, PROJECTION_VERSION } from '../../services/platform/read-model.ts'
 import { checkpoint, fractal, fractalVersion } from '../../services/platform/schema.ts'
+import { beginCopy, isWorkedOn } from '../../services/projector/copies.ts'
 import { compareTable, rollBack } from '../../services/projector/rebuild.ts'
 import { generateLog } from '../support/generated-log.ts'
 import { until } from '../support/until.ts'
@@ -167,6 +169,40 @@ test('a table of a newer version of the projection is left alone', () =>
       const error = await act(p).catch((error) => error)
       assert.ok(isFaafoError(error, 'illegal-transition'), String(error))
     }
+  }))
+
+test('a projector stands by once a newer program has taken its table over', () =>
+  withTable(async (p) => {
+    const { db } = p.parts
+    const older = p.start()
+    await generateLog(p.server.url, 300)
+    await p.caughtUp()
+    await db.update(checkpoint).set({ version: PROJECTION_VERSION + 1, epoch: sql`epoch + 1` })
+    await p.append(requested())
+    await until(() => older.said('standing by', new RegExp(`version ${PROJECTION_VERSION + 1} of the projection`)), {
+      what: 'it says why',
+    })
+    assert.is((await p.checkpoint()).seq, 300)
+  }))
+
+test('a new read model that stands still is worked on while a statement holds its tables', () =>
+  withTable(async (p) => {
+    const { db } = p.parts
+    await rebuildNow(p)
+    await beginCopy(db, nextModel)
+    assert.not(await isWorkedOn(db, nextModel))
+    const [held, done] = [new EventEmitter(), new EventEmitter()]
+    const isHeld = once(held, 'held')
+    const working = db.transaction(async (tx) => {
+      await tx.execute(sql`lock table faafo_next.fractal in share mode`)
+      held.emit('held')
+      await once(done, 'done')
+    })
+    await isHeld
+    assert.ok(await isWorkedOn(db, nextModel))
+    done.emit('done')
+    await working
+    assert.not(await isWorkedOn(db, nextModel))
   }))
 
 test('rows of an older version of the projection are served until a projector has made them anew', () =>

@@ -10,6 +10,7 @@ import { patiently } from '../../services/replay/doctor/patient.ts'
 import { dropEvent, parkEvent } from '../../services/replay/park-events.ts'
 import type { ImageStore } from '../../services/storage/image-store.ts'
 import { createRenderPool } from '../../services/worker/render-pool.ts'
+import { withAdministration } from '../platform/with-log.ts'
 import { params } from '../support/legal-history.ts'
 import { NEWER } from '../support/newer-program.ts'
 import { writeRaw } from '../support/write-raw.ts'
@@ -135,6 +136,22 @@ test('an event that nobody can read keeps images from being swept until it is dr
     await p.caughtUp()
     assert.match(await orphans(), /^none older than an hour/)
     assert.not.ok(await p.images.has(key))
+  }))
+
+test('beside a log that was lost no image is an orphan, and the doctor comes to an end', () =>
+  withPictures(async (p) => {
+    const { key } = await p.images.put([new Uint8Array(1_000)])
+    await age(p, key, 2)
+    await withAdministration(p.server.url, async (jsm) => {
+      const { config } = await jsm.streams.info('FRACTAL')
+      await jsm.streams.delete('FRACTAL')
+      await jsm.streams.add(config)
+    })
+    const { findings, mended } = await p.doctor({ images: true, mend: true })
+    const found = findings.find(({ check }) => check === 'orphan-images')
+    assert.equal([found?.severity, mended.filter(({ check }) => check === 'orphan-images')], ['skipped', []])
+    assert.match(found?.found ?? '', /this is not the log that the table was made from/)
+    assert.ok(await p.images.has(key))
   }))
 
 test('a storage that is not the one of the workers is told, and never swept', () =>

@@ -115,6 +115,8 @@ test('a program carries the log elsewhere', () =>
     await withAdministration(c.server.url, async (jsm) => {
       assert.equal(await jsm.streams.names().next(), ['FAAFO', 'FRACTAL'], 'who only looks makes no bucket')
     })
+    const many = replayOf(c, { namespace: 'many', replicas: 3 })
+    await failsWith('log-unavailable', /cannot make the streams: replicas > 1 not supported/, many.importFrom(dir))
     const steps = new Set<string>()
     const imported = await copy.importFrom(dir, { onProgress: ({ step }) => steps.add(step) })
     assert.equal([imported.appended, imported.images?.copied, [...steps]], [6, 2, ['verifying', 'appending']])

@@ -4,12 +4,15 @@ import { eq } from 'drizzle-orm'
 import { v4 } from 'uuid'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import type { NewEvent } from '../../events/events.ts'
+import { identify } from '../../services/platform/identity.ts'
 import { checkpoint, fractal } from '../../services/platform/schema.ts'
 import { rebuild } from '../../services/projector/rebuild.ts'
 import type { Finding } from '../../services/replay/findings.ts'
 import { type VerifyOptions, verify } from '../../services/replay/verify.ts'
 import { fileStore } from '../../services/storage/file-store.ts'
 import { createRenderPool, type RenderPool } from '../../services/worker/render-pool.ts'
+import { cancelled } from '../projector/held-events.ts'
 import { type Projection, requested, withProjection } from '../projector/with-projection.ts'
 import { withPostgres } from '../support/database.ts'
 import { params } from '../support/legal-history.ts'
@@ -60,6 +63,26 @@ async function completeOne(p: Projection, pool: RenderPool, images: ReturnType<t
 }
 
 const brief = ({ findings }: { findings: Finding[] }) => findings.map(({ kind, uuid }) => [kind, uuid])
+
+test('however much came after deletions, an event that is out of place is found', () =>
+  withPlace(async (p) => {
+    const uuids = Array.from({ length: 1_100 }, () => v4())
+    const append = async (...events: NewEvent[]) => {
+      await Promise.all(events.map((event) => p.parts.log.append(identify(event, '/test'))))
+    }
+    const deleted = (fractal: string): NewEvent => ({ type: 'TaskDeleted', fractal, data: {} })
+    const data = { generation: 1, entry: 1, worker: 'test', isolated: false }
+    await append(...uuids.map((uuid) => requested(uuid)))
+    await append(...uuids.map(cancelled))
+    await append(...uuids.map(deleted))
+    await append(...uuids.map((fractal): NewEvent => ({ type: 'TaskStarted', fractal, data })))
+    const [first, second] = [requested(), requested()]
+    await append(first)
+    await append({ ...second, fractal: first.fractal, data: { ...second.data, generation: 3 } })
+    p.start()
+    await p.caughtUp()
+    assert.equal(brief(await p.verify()), [['history-illegal', first.fractal]])
+  }))
 
 test('where all is well nothing is found, also while events keep coming', () =>
   withPlace(async (p) => {

@@ -33,6 +33,16 @@ export async function checkOrphans(patient: Patient, onProgress: OnProgress): Pr
   const { checkpoint, images } = patient
   const row = await checkpoint()
   if (!row || row.seq === 0) return skipped('orphan-images', 'nothing was read of the log yet')
+  const position = positionOf(row)
+  try {
+    await patiently(() => verifyPosition(patient.log, position))
+  } catch (error) {
+    if (!isFaafoError(error, 'log-replaced')) throw error
+    return skipped(
+      'orphan-images',
+      'this is not the log that the table was made from, and what it lacks may have images',
+    )
+  }
   const before = Date.now() - ORPHAN_AGE_MS
   const { candidates, count } = await unnamedInTable(patient, before, onProgress)
   if (candidates.size > 0) await readOwners(patient, candidates, onProgress)
@@ -95,6 +105,7 @@ async function unnamedInTable(
 async function readOwners(patient: Patient, candidates: Candidates, onProgress: OnProgress): Promise<void> {
   const { log, broker, logger, signal } = patient
   const { lastSeq } = await patiently(() => log.head())
+  if (lastSeq === 0) return
   const keysOf = new Map<string, string[]>()
   let seq = 0
   const dropped = await patiently(() => droppedEvents(broker))

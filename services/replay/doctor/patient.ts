@@ -57,9 +57,10 @@ export function patientOf(parts: DoctorParts, signal: AbortSignal): Patient {
   const { broker, db, settings } = parts
   const version = once(async () => {
     const late = pause(BROKER_MS, signal).then(() => null)
-    const answered = await Promise.race([answerOf(broker).catch(() => null), late])
+    const asked = broker.ready.then(() => answerOf(broker).catch(() => null)) // one that refuses us says why
+    const answered = await Promise.race([asked, late])
     if (answered !== null) return answered
-    throw new FaafoError('log-unavailable', 'cannot reach the log: no broker answers')
+    throw new FaafoError('unreachable', 'cannot reach the log: no broker answers')
   })
   const atBroker = <T>(ask: () => Promise<T>) => once(() => version().then(() => patiently(ask)))
   return {
@@ -95,7 +96,6 @@ export async function present(
 
 /** Its version, once it has answered: a connection may be lost that nobody has noticed yet. */
 async function answerOf(broker: Broker): Promise<string> {
-  await broker.ready
   const nc = broker.nc()
   await nc.rtt()
   return nc.info?.version ?? 'unknown'

@@ -1,7 +1,10 @@
-import { messageOf } from '../../../events/errors.ts'
+import { type ErrorCode, isFaafoError, messageOf } from '../../../events/errors.ts'
+import { OLDEST_BROKER } from '../../platform/broker.ts'
 import { driftText } from '../../platform/drift.ts'
 import { durabilityOf } from '../../platform/durability.ts'
-import { mendStreams, readAccountStorage } from '../../platform/stream.ts'
+import { pause } from '../../platform/shutdown.ts'
+import { mendStreams, readAccountStorage, readStream } from '../../platform/stream.ts'
+import { aggregateStreamOf, logStreamOf, type OwnStream } from '../../platform/streams.ts'
 import { type Examined, MEND, type Mend, ok, skipped, warning, wrong } from './diagnosis.ts'
 import { type Patient, patiently } from './patient.ts'
 import { fillOf } from './room.ts'
@@ -12,8 +15,15 @@ export async function checkBroker({ version, broker }: Patient): Promise<Examine
   try {
     return ok('broker', `nats-server ${await version()} at ${broker.nc().getServer()}`)
   } catch (error) {
-    return wrong('broker', messageOf(error), 'start the broker, or set NATS_URL to where it is')
+    const remedy = isFaafoError(error) ? remedies[error.code] : undefined
+    return wrong('broker', messageOf(error), remedy ?? 'mend what it names')
   }
+}
+
+const remedies: Partial<Record<ErrorCode, string>> = {
+  unreachable: 'start the broker, or set NATS_URL to where it is',
+  'log-unsupported': `run nats-server ${OLDEST_BROKER} or newer there, with JetStream`,
+  'log-unavailable': 'give it credentials that it knows (NATS_CREDS, NATS_NKEY_SEED)',
 }
 
 export async function checkDurability({ version, stream, settings }: Patient): Promise<Examined> {
@@ -93,14 +103,19 @@ export async function checkStreamConfig(patient: Patient): Promise<Examined> {
   return wrong('stream-config', driftText(drifts), MEND, mendingStream(patient, what))
 }
 
-export async function checkStreamReplicas({ stream, aggregates, broker }: Patient): Promise<Examined> {
+export async function checkStreamReplicas(patient: Patient): Promise<Examined> {
+  const { stream, aggregates, broker } = patient
   const [log, beside] = [await stream(), await aggregates()]
   if (!log) return skipped('stream-replicas', 'there is no stream')
-  const { stream: name, aggregateStream } = broker.names
-  const all = [{ name, ...log }, ...(beside ? [{ name: aggregateStream, ...beside }] : [])]
-  const texts = all
-    .filter(({ replicasAway }) => replicasAway.length > 0)
-    .map(({ name, replicas, replicasAway: away }) => `${name}: ${away.length} of ${replicas} (${away.join(', ')})`)
+  const all = [
+    { own: logStreamOf(broker.names), state: log },
+    { own: aggregateStreamOf(broker.names), state: beside },
+  ]
+  const texts: string[] = []
+  for (const { own, state } of all) {
+    const away = state ? await awayForLonger(patient, own, state.replicasAway) : []
+    if (away.length > 0) texts.push(`${own.name}: ${away.length} of ${state?.replicas} (${away.join(', ')})`)
+  }
   if (texts.length === 0) {
     return ok('stream-replicas', log.replicas === 1 ? 'one copy of the log' : `all ${log.replicas} follow`)
   }
@@ -111,6 +126,24 @@ export async function checkStreamReplicas({ stream, aggregates, broker }: Patien
     'start those servers again; the log is written to while most of them are there',
   )
 }
+
+/** Those that are away in every look: of a log that is being written to a copy is often an event behind. */
+async function awayForLonger(
+  { broker, settings, signal }: Patient,
+  own: OwnStream,
+  first: string[],
+): Promise<string[]> {
+  let away = first
+  for (let looks = 1; looks < REPLICA_LOOKS && away.length > 0; looks++) {
+    await pause(REPLICA_LOOK_MS, signal)
+    const now = await patiently(() => readStream(broker, own, settings.replicas))
+    away = away.filter((name) => now?.replicasAway.includes(name))
+  }
+  return away
+}
+
+const REPLICA_LOOKS = 5
+const REPLICA_LOOK_MS = 200
 
 const mendingStream = ({ broker, settings }: Patient, what: string): Mend => ({
   ...{ kind: 'stream', what },

@@ -1,15 +1,16 @@
 import { webhooksOf } from '../../platform/webhooks.ts'
 import { type Examined, ok, warning, wrong } from './diagnosis.ts'
-import { type Patient, patiently } from './patient.ts'
+import { type Patient, patiently, present } from './patient.ts'
 
 /** Whether somebody delivers to webhooks, and to all that nobody has paused. */
-export async function checkWebhooks({ broker, version, roll }: Patient): Promise<Examined> {
+export async function checkWebhooks(patient: Patient): Promise<Examined> {
+  const { broker, version } = patient
   await version()
   const { all } = webhooksOf(broker)
   const there = await patiently(all)
   const active = there.filter(({ state }) => state === 'active')
-  const isThere = (await roll()).some(({ service }) => service === 'subscribers')
-  if (active.length > 0 && !isThere) {
+  const subscribers = await present(patient, 'subscribers', active.length > 0)
+  if (active.length > 0 && subscribers.length === 0) {
     return wrong(
       'webhooks',
       `there are active ones (${active.length}), and nobody answers who delivers to them`,

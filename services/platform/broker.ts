@@ -129,7 +129,7 @@ export function openBroker(
 function connectionOptions(config: Config['broker'] & { url: string }, name: string, log: Logger): ConnectionOptions {
   const authenticator = authenticatorOf(config, log)
   return {
-    servers: config.url.split(',').map((server) => server.trim()),
+    servers: config.url.split(',').map((server) => server.trim().replace(/\/\/[^@/]*@/, '//')),
     name,
     maxReconnectAttempts: -1,
     ignoreAuthErrorAbort: true, // else it gives up for good when it is refused twice, such as while keys are changed
@@ -157,7 +157,7 @@ async function firstConnection(
     } catch (error) {
       const reason = messageOf(error)
       if (error instanceof NatsError && error.isAuthError()) {
-        const hint = 'NATS_CREDS or NATS_NKEY_SEED says how to sign in'
+        const hint = 'a name and password in NATS_URL, NATS_CREDS or NATS_NKEY_SEED says how to sign in'
         throw new FaafoError('log-unavailable', `cannot use the broker: it answers ${reason}; ${hint}`, {
           cause: error,
         })

@@ -169,8 +169,9 @@ const examples = {
 const shown = (name: string, value: string | undefined) =>
   name === 'NATS_NKEY_SEED' ? '…' : withoutPassword(value ?? '')
 
-/** A URL with its password replaced, for messages and logs. */
-export const withoutPassword = (text: string): string => text.replace(/(:\/\/[^:@/]*):[^@/]*@/g, '$1:…@')
+/** A URL with its password, or a broker's token, replaced, for messages and logs. */
+export const withoutPassword = (text: string): string =>
+  text.replace(/(:\/\/[^:@/]*):[^@/]*@/g, '$1:…@').replace(/\b((?:nats|tls|wss?):\/\/)[^:@/]+@/g, '$1…@')
 
 /** Whether only this machine can reach a server that listens on `host`. */
 export const isLoopback = (host: string): boolean =>

@@ -1,24 +1,46 @@
 import { readFileSync } from 'node:fs'
-import { type Authenticator, credsAuthenticator, nkeyAuthenticator } from 'nats'
+import {
+  type Authenticator,
+  credsAuthenticator,
+  nkeyAuthenticator,
+  tokenAuthenticator,
+  usernamePasswordAuthenticator,
+} from 'nats'
 import { FaafoError, messageOf } from '../../events/errors.ts'
 import type { Config } from './config.ts'
 import type { Logger } from './logger.ts'
 
 /**
- * How we sign in at the broker; undefined where it asks for nothing. Throws `invalid-config` where the credentials file
- * cannot be read, or what we are to sign with is no key.
+ * How we sign in at the broker: with the credentials file, else the seed, else what stands in the URL of a server; undefined where
+ * nothing does. Throws `invalid-config` where the file cannot be read, or what we are to sign with is no key.
  */
-export function authenticatorOf({ creds, nkeySeed }: Config['broker'], log: Logger): Authenticator | undefined {
-  const [variable, authenticator] = creds
-    ? ['NATS_CREDS', credsFileAuthenticator(creds, log)]
-    : ['NATS_NKEY_SEED', nkeySeed ? nkeyAuthenticator(new TextEncoder().encode(nkeySeed)) : undefined]
+export function authenticatorOf(
+  { url, creds, nkeySeed }: Config['broker'] & { url: string },
+  log: Logger,
+): Authenticator | undefined {
+  const variable = creds ? 'NATS_CREDS' : nkeySeed ? 'NATS_NKEY_SEED' : 'NATS_URL'
   try {
+    const authenticator = creds
+      ? credsFileAuthenticator(creds, log)
+      : nkeySeed
+        ? nkeyAuthenticator(new TextEncoder().encode(nkeySeed))
+        : inUrl(url)
     authenticator?.('')
+    return authenticator
   } catch (error) {
     const reason = `${variable} is no good: ${messageOf(error)}`
     throw new FaafoError('invalid-config', `cannot sign in at the broker: ${reason}`, { cause: error })
   }
-  return authenticator
+}
+
+/** `nats://user:password@host`, or `nats://token@host`; of several servers the first that has either. The client library leaves them out. */
+function inUrl(url: string): Authenticator | undefined {
+  const [, user, password] = /:\/\/([^:@/,]+)(?::([^@/,]*))?@/.exec(url) ?? []
+  if (user === undefined) return undefined
+  const said = decodeURIComponent(user)
+  return password === undefined
+    ? tokenAuthenticator(said)
+    : usernamePasswordAuthenticator(said, decodeURIComponent(password))
 }
 
 /**

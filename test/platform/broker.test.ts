@@ -6,6 +6,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { isFaafoError } from '../../events/errors.ts'
 import { openBroker } from '../../services/platform/broker.ts'
+import { withoutPassword } from '../../services/platform/config.ts'
 import { createLog, type Log } from '../../services/platform/log.ts'
 import { createLogger } from '../../services/platform/logger.ts'
 import { keptLog } from '../api/with-api.ts'
@@ -160,6 +161,32 @@ test('a credentials file that is replaced is read again, also when a broken one 
       { config: operator.config },
     ),
   )
+})
+
+test('a name and password, or a token, may stand in the URL, and is told to nobody', async () => {
+  for (const [config, userInfo] of [
+    ['authorization { user: "a user", password: "p@ss" }', 'a%20user:p%40ss'],
+    ['authorization { token: "t0ken" }', 't0ken'],
+  ]) {
+    const { logger, lines } = keptLog()
+    await withBroker(
+      async ({ url }) => {
+        const open = (address: string) => openBroker({ ...brokerConfigOf(url), url: address }, 'test', logger)
+        const broker = open(`nats://127.0.0.1:1, ${url.replace('//', `//${userInfo}@`)}`)
+        await broker.ready
+        assert.ok(await appends(createLog(broker)))
+        await broker.close()
+        const refused = await refusalOf({ ...brokerConfigOf(url), url: url.replace('//', '//other:wr0ng@') })
+        assert.ok(isFaafoError(refused, 'log-unavailable'))
+        assert.match(refused.message, /Authorization Violation/i)
+        assert.not.match(refused.message, 'wr0ng')
+        for (const secret of ['p%40ss', 'p@ss', 't0ken']) assert.not.match(JSON.stringify(lines()), secret)
+      },
+      { config: `${config}` },
+    )
+  }
+  assert.is(withoutPassword('nats://t0ken@one:4222,nats://u:p@two'), 'nats://…@one:4222,nats://u:…@two')
+  assert.is(withoutPassword('postgres://user@db/x'), 'postgres://user@db/x')
 })
 
 test('credentials that are no good are told at the start', () => {

@@ -23,7 +23,8 @@ export async function checkBroker({ version, broker }: Patient): Promise<Examine
 const remedies: Partial<Record<ErrorCode, string>> = {
   unreachable: 'start the broker, or set NATS_URL to where it is',
   'log-unsupported': `run nats-server ${OLDEST_BROKER} or newer there, with JetStream`,
-  'log-unavailable': 'give it credentials that it knows (NATS_CREDS, NATS_NKEY_SEED)',
+  'log-unavailable':
+    'give it credentials that it knows (NATS_URL with a name and password, NATS_CREDS, NATS_NKEY_SEED)',
 }
 
 export async function checkDurability({ version, stream, settings }: Patient): Promise<Examined> {

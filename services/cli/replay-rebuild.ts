@@ -55,7 +55,7 @@ async function rebuildTable(session: Session, { dryRun = false, output }: Option
     const rows = differences.slice(0, SHOWN).map((one) => [one.uuid, textOf(one)])
     await print(tableOf(['UUID', 'Difference'], rows))
   }
-  const found = differing === 0 ? 'no row differed' : `${differing} rows differed`
+  const found = differing === 0 ? 'no row differed' : `${differing} ${differing === 1 ? 'row' : 'rows'} differed`
   say(
     dryRun
       ? `compared with the log's ${seq} events, ${fractals} fractals: ${found}; nothing was changed`

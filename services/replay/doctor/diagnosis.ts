@@ -72,6 +72,8 @@ export const wrong = (check: CheckName, found: string, remedy: string, mend?: Me
 /** What another check tells already. */
 const told: Partial<Record<FaafoError['code'], string>> = {
   'log-unavailable': 'the broker does not tell',
+  'log-unsupported': 'the broker cannot be asked',
+  unreachable: 'the broker cannot be asked',
   'database-unavailable': 'the database does not tell',
   'storage-unavailable': 'the storage does not tell',
 }

@@ -104,7 +104,13 @@ test('whatever fails and wherever it goes on again, each is sent, and in the ord
           upTo = saved.upTo
           away = []
         }
-        assert.is(new Set(away.map(({ uuid }) => uuid)).size, away.length, 'one of each fractal')
+        const awayOf = new Set(away.map(({ uuid }) => uuid))
+        assert.is(awayOf.size, away.length, 'one of each fractal')
+        const heads = new Map<string, Waiting>()
+        for (const delivery of lanes.waiting()) if (!heads.has(delivery.uuid)) heads.set(delivery.uuid, delivery)
+        const isHeldUp = ({ uuid }: Waiting) => !awayOf.has(uuid) && (heads.get(uuid)?.next ?? 0) > 0
+        const fresh = lanes.waiting().filter((one) => one.tries === 0 && !isHeldUp(one))
+        assert.is(lanes.fresh(), fresh.length, 'those that could be sent')
       }
       for (const choice of choices) step(choice)
       for (let left = 0; left < 10_000 && (upTo < events.length || lanes.size() > 0); left++)

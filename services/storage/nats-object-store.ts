@@ -139,7 +139,9 @@ export function natsObjectStore(
 
     async get(key) {
       if (!isImageKey(key)) return null
-      const meta = await on(`read image ${key}`, (bucket) => bucket.meta(key, { fromLeader: false }))
+      // Asked without its leader, 2.9 says nothing at all where there is no bucket.
+      const fromLeader = replicas === null
+      const meta = await on(`read image ${key}`, (bucket) => bucket.meta(key, { fromLeader }))
       if (!meta || meta.deleted) return null
       return { size: meta.size, body: verifiedBody(key, bytes(key, meta)) }
     },

@@ -101,6 +101,20 @@ test('a bucket is made by whoever comes first, and again when it was deleted', (
     assert.is(await hashOf((await store.get(key))?.body), key)
   }))
 
+test('who only reads makes no bucket, finds nothing where there is none, and everything once there is one', () =>
+  withBucket(async ({ nc, jsm, store }) => {
+    const reader = natsObjectStore(nc, 'images', { replicas: null })
+    const image = randomBytes(1000)
+    const key = createHash('sha256').update(image).digest('hex')
+    assert.is(await reader.get(key), null)
+    assert.is(await reader.has(key), false)
+    await reader.remove(key)
+    await fails('storage-unavailable', () => reader.put([image]))
+    assert.is((await jsm.streams.names().next()).length, 0)
+    await store.put([image])
+    assert.is(await hashOf((await reader.get(key))?.body), key)
+  }))
+
 test('a full bucket is storage-full, and the image that did not fit leaves nothing', () =>
   withBucket(async ({ jsm, store }) => {
     const { key } = await store.put([randomBytes(100_000)])

@@ -27,7 +27,7 @@ const countsSchema = z.object({
   changed: count,
   /** Those whose state did not allow it, or that did not match any more once it was their turn. */
   unchanged: count,
-  /** Those that a newer version wrote, or of which the table holds events back, so that nothing can be decided about them. */
+  /** Those that a newer version wrote, or of which events are held back or were dropped, so that nothing can be decided about them. */
   unreadable: count,
 })
 export type Counts = z.output<typeof countsSchema>
@@ -146,7 +146,8 @@ export type OperationCommand =
   /** Of the batch in hand all but `rest` are dealt with, as `done` says; `next` come after all that were named so far. */
   | { type: 'advance'; matched: number | null; done: Counts; rest: readonly string[]; next: readonly string[] }
   | { type: 'stop' }
-  | { type: 'fail'; reason: string }
+  /** Of the batch in hand so many are dealt with. */
+  | { type: 'fail'; done: Counts; reason: string }
 
 /**
  * What a command leads to; an empty list: the state is already so.
@@ -186,7 +187,7 @@ export function decide(command: OperationCommand, id: string, operation: Operati
       return [{ ...at, type: 'OperationStopRequested', data: { matched, counts, batch: [...batch], last } }]
     }
     case 'fail':
-      return isOver(operation) ? [] : ended('failed', counts, command.reason)
+      return isOver(operation) ? [] : ended('failed', plus(counts, command.done), command.reason)
   }
 }
 

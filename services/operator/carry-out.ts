@@ -4,6 +4,7 @@ import {
   decide,
   evolve,
   isOver,
+  nothingYet,
   type Operation,
   type OperationCommand,
   type OperationEvent,
@@ -53,7 +54,7 @@ export async function carryOut(parts: OperatorParts, id: string, signal: AbortSi
       if (tries++ % 60 === 0 || !passes) logger[passes ? 'warn' : 'error'](bound, 'operation interrupted')
       if (isFinal(error) || failures >= MOST_FAILURES) {
         const reason = isFaafoError(error) ? error.message : "something failed; the operator's log says what"
-        const ended = await end(parts, id, reason).catch(() => false) // tried again, like all else
+        const ended = await end(parts, id, reason, signal).catch(() => false) // tried again, like all else
         if (ended) return 'over'
       }
       await pause(Math.min(MAX_BACKOFF_MS, 100 * 2 ** Math.min(tries, 10)), signal)
@@ -70,10 +71,26 @@ const isOutage = (error: unknown) =>
 
 const isFinal = (error: unknown) => isFaafoError(error, 'log-replaced') || isFaafoError(error, 'invalid-request')
 
-async function end(parts: OperatorParts, id: string, reason: string): Promise<boolean> {
+async function end(parts: OperatorParts, id: string, reason: string, signal: AbortSignal): Promise<boolean> {
   const operation = await loadOperation(parts.operations, id)
   if (!operation || isOver(operation)) return true
-  return (await append(parts, operation, { type: 'fail', reason })).won
+  const { done, rest } = await countBatch(parts, operation, signal)
+  if (signal.aborted) return false
+  const uncounted = rest > 0 ? `; ${rest} fractals that were in hand may have been changed and are not counted` : ''
+  return (await append(parts, operation, { type: 'fail', done, reason: `${reason}${uncounted}` })).won
+}
+
+/** What was done to the batch in hand, as for one that is to stop: what is begun is brought to its end. */
+async function countBatch(parts: OperatorParts, operation: Operation, signal: AbortSignal) {
+  try {
+    const matching = createMatching(parts, operation)
+    const stopping: Operation = { ...operation, status: 'stopping' }
+    const { counts } = await dealWith({ ...parts, matching, pace: createPace(null) }, stopping, signal)
+    return { done: counts, rest: 0 }
+  } catch (error) {
+    if (isOutage(error)) throw error
+    return { done: nothingYet, rest: operation.batch.length }
+  }
 }
 
 /** From where it stands now. Throws where something is away, or will not do. */

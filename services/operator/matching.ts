@@ -1,7 +1,6 @@
 import { and, asc, count, gt, inArray, lte } from 'drizzle-orm'
 import { FaafoError } from '../../events/errors.ts'
 import type { Operation } from '../../events/operation.ts'
-import type { Broker } from '../platform/broker.ts'
 import { readCheckpoint } from '../platform/checkpoint.ts'
 import { type Db, querying } from '../platform/database.ts'
 import type { Log } from '../platform/log.ts'
@@ -9,7 +8,7 @@ import { whereOf } from '../platform/q.ts'
 import { fractal } from '../platform/schema.ts'
 import { pause } from '../platform/shutdown.ts'
 
-export type MatchingParts = { db: Db; log: Log; broker: Broker }
+export type MatchingParts = { db: Db; log: Log }
 
 /**
  * The fractals that an operation is for, as the table has them. Every method throws `database-unavailable`;
@@ -31,7 +30,7 @@ export type Matching = {
 const POLL_MS = 50
 
 export function createMatching(
-  { db, log, broker }: MatchingParts,
+  { db, log }: MatchingParts,
   { filters, upTo }: Pick<Operation, 'filters' | 'upTo'>,
 ): Matching {
   let located: Promise<number> | undefined
@@ -54,8 +53,7 @@ export function createMatching(
       return row?.n ?? 0
     },
     async after(uuid, limit) {
-      const begin = uuid === null ? 0 : (await log.read(broker.names.requested(uuid, 1)))?.seq
-      if (begin === undefined) throw lost(`the fractal '${uuid}' is not in it any more`)
+      const begin = uuid === null ? 0 : await createdAt(log, uuid)
       const matching = and(await where(), gt(fractal.firstSeq, begin))
       const rows = await querying('read the fractals', () =>
         db.select({ uuid: fractal.uuid }).from(fractal).where(matching).orderBy(asc(fractal.firstSeq)).limit(limit),
@@ -71,6 +69,12 @@ export function createMatching(
       return new Map(rows.map((row) => [row.uuid, row.lastSeq]))
     },
   }
+}
+
+async function createdAt(log: Log, uuid: string): Promise<number> {
+  const [first] = await log.wholeHistory(uuid) // read or not
+  if (!first) throw lost(`the fractal '${uuid}' is not in it any more`)
+  return first.seq
 }
 
 async function positionOf(log: Log, upTo: { fractal: string; event: string }): Promise<number> {

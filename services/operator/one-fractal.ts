@@ -42,6 +42,10 @@ export async function changeOne(
       if (!verdict.begun) {
         if (operation.status === 'stopping') return []
         if (seenAt !== undefined && isFractal(task) && task.last.seq !== seenAt) {
+          if (seenAt > task.last.seq) {
+            result = 'unreadable' // the row was read before the history: it has an event that was dropped since
+            return []
+          }
           await matching.reached(task.last.seq, enough)
           seenAt = (await matching.among([fractal])).get(fractal)
           if (enough.aborted) return []
@@ -62,7 +66,8 @@ export async function changeOne(
       return verdict.events
     })
   } catch (error) {
-    if (isFaafoError(error, 'undecodable-event')) return 'unreadable'
+    // A dropped event in the slot, for the latter: what is decided here is legal.
+    if (isFaafoError(error, 'undecodable-event') || isFaafoError(error, 'illegal-transition')) return 'unreadable'
     throw error
   }
   return result

@@ -1,6 +1,7 @@
 import { setMaxListeners } from 'node:events'
 import { isFaafoError } from '../../events/errors.ts'
 import type { OperationEvent } from '../../events/operation.ts'
+import type { Broker } from '../platform/broker.ts'
 import { ACK_WAIT_MS } from '../platform/queue-consumer.ts'
 import { pause } from '../platform/shutdown.ts'
 import type { Delivery, WorkQueue } from '../platform/work-queue.ts'
@@ -18,7 +19,7 @@ const MOST_IN_HAND = 16
  * go on elsewhere from where they stand.
  */
 export async function runOperator(
-  parts: OperatorParts & { queue: WorkQueue<OperationEvent> },
+  parts: OperatorParts & { broker: Pick<Broker, 'isConnected'>; queue: WorkQueue<OperationEvent> },
   stop: AbortSignal,
 ): Promise<void> {
   const { broker, queue, logger } = parts

@@ -28,6 +28,7 @@ export function openDatabase(
       idle_timeout: 60,
       backoff: () => 0.25,
       onnotice: () => {},
+      fetch_types: false, // asked for in a promise of the driver's own, whose failure would end the process
       connection: { application_name: name },
     })
     drizzle(opened) // has its values parsed as drizzle wants them
@@ -52,6 +53,10 @@ export function openDatabase(
   const client = { options: pool.options, unsafe, begin } as unknown as postgres.Sql // all that drizzle calls
   return { db: drizzle({ client, schema }), close: () => pool.end({ timeout: 5 }) }
 }
+
+/** Values as the text of an array, for which the driver has no types (`fetch_types`). */
+export const arrayText = (values: readonly (string | number)[]): string =>
+  `{${values.map((value) => `"${String(value).replace(/["\\]/g, '\\$&')}"`).join()}}`
 
 /** Codes of postgres.js, Node and PostgreSQL that mean: not now, perhaps later. */
 const AWAY =

@@ -3,29 +3,57 @@ import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { sql } from 'drizzle-orm'
 import { type MigrationMeta, readMigrationFiles } from 'drizzle-orm/migrator'
-import { type Db, querying } from './database.ts'
+import { FaafoError } from '../../events/errors.ts'
+import { type Db, querying, rootCause } from './database.ts'
+import { pause } from './shutdown.ts'
 
 /** Any number that only we take: the lock under which migrations run. */
 const MIGRATION_LOCK = 4_202_116_713
+/** How long another migration, or whoever reads a table that is to be changed, is waited for at a time: all later readers wait behind. */
+const LOCK_MS = 300
+const AGAIN_MS = 700
+/** For so long it is tried again. */
+const MOST_LOCKED_MS = 60_000
+const LOCK_NOT_AVAILABLE = '55P03'
 
 /**
  * Brings the database to this version's schema; only looks where it is. Safe under concurrent starts: the transaction
  * lock lets one through at a time. It keeps the journal of drizzle's own migrate, which, run bare, fails in a quarter
- * of concurrent starts, and which cannot be put inside another transaction.
- * Throws `database-unavailable`.
+ * of concurrent starts, and which cannot be put inside another transaction. Who reads a table for long is not waited for
+ * with a queue behind us, but asked again and again.
+ * Throws `database-unavailable`, also where others did not let go of a table for a minute.
  */
 export async function migrateDatabase(db: Db): Promise<void> {
   const migrations = readMigrationFiles({ migrationsFolder: migrationsFolder() })
+  const until = Date.now() + MOST_LOCKED_MS
   await querying('bring the database up to date', async () => {
-    const latest = await latestApplied(db)
-    if (migrations.some(({ folderMillis }) => folderMillis > latest)) await db.execute(sql.raw(blockOf(migrations)))
+    while (!(await isApplied(db, migrations))) {
+      try {
+        await db.execute(sql.raw(blockOf(migrations)))
+      } catch (error) {
+        const cause = rootCause(error)
+        if (!(cause instanceof Error && 'code' in cause && cause.code === LOCK_NOT_AVAILABLE)) throw error
+        if (Date.now() > until) throw inUse(cause)
+        await pause(AGAIN_MS)
+      }
+    }
   })
 }
+
+const inUse = (cause: Error) =>
+  new FaafoError('database-unavailable', 'cannot bring the database up to date: others hold its tables', {
+    cause,
+    details: { reason: 'others hold its tables' },
+  })
 
 /** Whether the database has this version's schema, or a newer one. Throws `database-unavailable`. */
 export async function isMigrated(db: Db): Promise<boolean> {
   const migrations = readMigrationFiles({ migrationsFolder: migrationsFolder() })
-  const latest = await querying('look at the schema', () => latestApplied(db))
+  return querying('look at the schema', () => isApplied(db, migrations))
+}
+
+async function isApplied(db: Db, migrations: MigrationMeta[]): Promise<boolean> {
+  const latest = await latestApplied(db)
   return migrations.every(({ folderMillis }) => folderMillis <= latest)
 }
 
@@ -50,6 +78,7 @@ do $faafo$
 declare
   latest bigint;
 begin
+  perform set_config('lock_timeout', '${LOCK_MS}', true);
   perform pg_advisory_xact_lock(${MIGRATION_LOCK});
   create schema if not exists drizzle;
   create table if not exists drizzle.__drizzle_migrations

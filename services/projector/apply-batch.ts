@@ -3,7 +3,7 @@ import type { PgTable } from 'drizzle-orm/pg-core'
 import { FaafoError } from '../../events/errors.ts'
 import type { RecordedEvent } from '../../events/events.ts'
 import { type Fractal, isFractal } from '../../events/task.ts'
-import { type Db, querying } from '../platform/database.ts'
+import { arrayText, type Db, querying } from '../platform/database.ts'
 import { fractalOf, rowOf } from '../platform/fractal-row.ts'
 import { type LogPosition, positionAfter } from '../platform/log-reader.ts'
 import type { ReadModel } from '../platform/read-model.ts'
@@ -112,7 +112,7 @@ export async function letGo(
   const fence = sql`
       update ${checkpoint} set epoch = epoch + 1 where projection = ${model.projection} and epoch = ${epoch}`
   const release = sql`, released as (
-      delete from ${model.held} where seq = any(${sql.param(gone)}::bigint[]) and exists (select from fence)
+      delete from ${model.held} where seq = any(${arrayText(gone)}::bigint[]) and exists (select from fence)
     )`
   const [fenced] = await querying('apply events that were held back', () =>
     db.execute<{ moved: number }>(statementOf(model, fence, project(rows, events), release)),
@@ -180,15 +180,13 @@ export const putInHeld = ({ held }: ReadModel, rows: readonly HeldRow[]): SQL =>
 // Whole batches travel as one parameter each, so that a statement's size does not hang on a batch's.
 
 export const isAmong = ({ table }: ReadModel, uuids: string[]): SQL =>
-  sql`${table.uuid} = any(${sql.param(uuids)}::uuid[])`
+  sql`${table.uuid} = any(${arrayText(uuids)}::uuid[])`
 
 /** Adds the rows of fractals, which are their last versions: those are there, the rows are not. */
 export const putInTable = ({ table, versions }: ReadModel, current: readonly Fractal[]): SQL => sql`
     insert into ${table} (${names}) select ${names} from ${versions} where (first_seq, last_seq) in (
-      select * from unnest(${arrayOf(current.map(({ first }) => first.seq))}::bigint[], ${arrayOf(current.map(({ last }) => last.seq))}::bigint[])
+      select * from unnest(${arrayText(current.map(({ first }) => first.seq))}::bigint[], ${arrayText(current.map(({ last }) => last.seq))}::bigint[])
     )`
-
-const arrayOf = (numbers: readonly number[]) => `{${numbers.join()}}`
 
 /** The columns of a table, as lists in SQL. */
 function listsOf(table: PgTable) {

@@ -1,8 +1,10 @@
-import { getTableName, sql } from 'drizzle-orm'
+import { and, eq, getTableName, sql } from 'drizzle-orm'
 import { FaafoError, messageOf } from '../../events/errors.ts'
+import { isOf } from '../platform/checkpoint.ts'
 import { type Db, querying, rootCause } from '../platform/database.ts'
 import type { LogPosition } from '../platform/log-reader.ts'
 import { liveModel, PROJECTION_VERSION, previousModel, type ReadModel } from '../platform/read-model.ts'
+import { checkpoint } from '../platform/schema.ts'
 import type { Copy } from './apply-batch.ts'
 
 /*
@@ -25,8 +27,8 @@ const BEHIND = 'FA001'
 const LOST = 'FA002'
 const SHAPE = 'FA003'
 const LOCK_NOT_AVAILABLE = '55P03'
-/** Undefined table or schema, or rows of two tables that have different columns. */
-const CHANGED = /^(42P01|3F000|42804)$/
+/** Undefined table, schema or column, or rows of two tables that have different columns. */
+const CHANGED = /^(42P01|3F000|42703|42804)$/
 
 /** In the order in which a projector locks them. */
 const TABLES = [liveModel.table, liveModel.versions, liveModel.held].map(getTableName)
@@ -74,15 +76,12 @@ export const emptyCopy = (db: Db, copy: Copy): Promise<void> =>
        where projection = '${copy.model.projection}'`,
   ])
 
-/** Indexes that are made at the same time. */
-const INDEXED_AT_ONCE = 2
-
-/** Makes the indexes that the served one has: quicker once the rows are there. */
-export async function indexCopy(db: Db, copy: Copy): Promise<void> {
+/** Makes the indexes that the served one has, so many at a time: quicker once the rows are there. */
+export async function indexCopy(db: Db, copy: Copy, atOnce: number): Promise<void> {
   const { model } = copy
   const missing = await querying('look at the indexes', () =>
-    db.execute<{ definition: string }>(sql`
-      select indexdef as definition from pg_indexes i
+    db.execute<{ table: string; definition: string }>(sql`
+      select tablename as table, indexdef as definition from pg_indexes i
         where schemaname = ${LIVE} and tablename in (${sql.raw(NAMES)}) and not exists (
           select from pg_indexes n
             where n.schemaname = ${model.schema} and n.tablename = i.tablename and n.indexname = i.indexname)`),
@@ -90,11 +89,15 @@ export async function indexCopy(db: Db, copy: Copy): Promise<void> {
   const action = 'make the indexes of the new read model'
   const left = missing.values()
   const makeThem = async () => {
-    for (const { definition } of left) {
-      await run(db, action, [isThere(copy), definition.replace(` ON ${LIVE}.`, ` ON ${model.schema}.`)])
+    for (const { table, definition } of left) {
+      await run(db, action, [
+        `lock table ${model.schema}.${table} in share mode`,
+        isThere(copy),
+        definition.replace(` ON ${LIVE}.`, ` ON ${model.schema}.`),
+      ])
     }
   }
-  await Promise.all(Array.from({ length: INDEXED_AT_ONCE }, makeThem))
+  await Promise.all(Array.from({ length: atOnce }, makeThem))
 }
 
 /**
@@ -103,6 +106,7 @@ export async function indexCopy(db: Db, copy: Copy): Promise<void> {
  */
 export const analyzeCopy = (db: Db, copy: Copy): Promise<void> =>
   run(db, 'look at the rows of the new read model', [
+    ...eachTable((table) => `lock table ${copy.model.schema}.${table} in share update exclusive mode`),
     isThere(copy),
     `perform set_config('default_statistics_target', '10', true)`,
     ...eachTable((table) => `analyze ${copy.model.schema}.${table}`),
@@ -121,15 +125,42 @@ export async function isWorkedOn(db: Db, { schema }: ReadModel): Promise<boolean
 }
 
 /** Drops it, where it is still there. */
-export const dropCopy = (db: Db, { model, epoch }: Copy): Promise<void> =>
-  run(db, 'drop the new read model', [
-    `if exists (
-       select from projection_checkpoint where projection = '${model.projection}' and epoch = ${epoch} for update
-     ) then
-       drop schema if exists ${model.schema} cascade;
-       delete from projection_checkpoint where projection = '${model.projection}';
+export const dropCopy = (db: Db, { model, epoch }: Copy): Promise<void> => {
+  const isOurs = `select from projection_checkpoint where projection = '${model.projection}' and epoch = ${epoch}`
+  return run(db, 'drop the new read model', [
+    `if exists (${isOurs}) then
+       ${eachTable((table) => `lock table ${model.schema}.${table} in access exclusive mode;`).join('\n       ')}
+       if exists (${isOurs} for update) then
+         drop schema ${model.schema} cascade;
+         delete from projection_checkpoint where projection = '${model.projection}';
+       end if;
      end if`,
   ])
+}
+
+/**
+ * Has whoever asked for a change of places with this copy, and got no answer, change nothing any more; no: it is not
+ * there, because that has happened, or another was begun in its place. Throws `database-unavailable`.
+ */
+export async function fenceOff(db: Db, { model, epoch }: Copy): Promise<boolean> {
+  const fenced = await querying('fence off a read model', () =>
+    db
+      .update(checkpoint)
+      .set({ epoch: epoch + 1 })
+      .where(and(isOf(model), eq(checkpoint.epoch, epoch)))
+      .returning({ epoch: checkpoint.epoch }),
+  )
+  if (fenced.length > 0 && model !== previousModel) await dropCopy(db, { model, epoch: epoch + 1 })
+  return fenced.length > 0
+}
+
+/** Whether its tables have the columns and the indexes of those that are served. */
+export async function hasShapeOfServed(db: Db, model: ReadModel): Promise<boolean> {
+  const [found] = await querying('look at the tables', () =>
+    db.execute<{ same: boolean }>(sql.raw(`select not (${differsInShape(model)}) as same`)),
+  )
+  return found?.same === true
+}
 
 /**
  * What came of a try to put another table in place. `behind`: the served one is further, and is not to go back.
@@ -197,8 +228,7 @@ async function changePlaces(
       `if ${isFurther} then
          raise exception 'the one that is served was changed meanwhile' using errcode = '${replaces ? LOST : BEHIND}';
        end if`,
-      `if (${columnsOf(liveModel)}) is distinct from (${columnsOf(model)})
-           or (${indexesOf(liveModel)}) is distinct from (${indexesOf(model)}) then
+      `if ${differsInShape(model)} then
          raise exception 'its columns or indexes are not those of the tables that are served' using errcode = '${SHAPE}';
        end if`,
       ...statements,
@@ -215,6 +245,9 @@ async function changePlaces(
 const locked = (model: ReadModel) =>
   [LIVE, model.schema].flatMap((schema) => eachTable((table) => `'${schema}.${table}'::regclass`)).join(', ')
 
+const differsInShape = (model: ReadModel) =>
+  `(${columnsOf(liveModel)}) is distinct from (${columnsOf(model)})
+     or (${indexesOf(liveModel)}) is distinct from (${indexesOf(model)})`
 const columnsOf = ({ schema }: ReadModel) =>
   `select array_agg(row(relname, attname, atttypid, atttypmod, attnotnull)::text order by relname, attname)
      from pg_attribute join pg_class c on c.oid = attrelid

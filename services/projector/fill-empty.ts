@@ -16,27 +16,32 @@ const LOOK_MS = 2_000
 
 /**
  * Fills a read model at the start of a long log by a rebuild, which takes over whole, where the database takes COPY and
- * nobody else is doing so. Resolves to false where that was tried in vain: event by event it then comes as far as it can, and
- * says where it can go no further. Throws `database-unavailable` or `log-unavailable` before it has begun.
+ * nobody else is doing so. Resolves to whether that may be worthwhile later: no longer once it is filled, nor where it was tried in vain, and
+ * event by event it comes as far as it can, and says where it can go no further. Throws `database-unavailable` or `log-unavailable`
+ * before it has begun. `rebuilding`: the same parts for whole read models, where single statements take long.
  */
-export async function fillEmpty(parts: ProjectorParts, signal: AbortSignal): Promise<boolean> {
-  const { logger } = parts
+export async function fillEmpty(
+  parts: ProjectorParts,
+  signal: AbortSignal,
+  rebuilding: ProjectorParts,
+): Promise<boolean> {
+  const { db, logger } = parts
+  await migrateDatabase(db)
+  if ((await openCheckpoint(db)).seq > 0) return false
   if (!(await isWorthwhile(parts, signal))) return true
   logger.info('filling the empty read model by a rebuild')
   try {
-    const { seq, fractals } = await rebuild(parts, { signal, acceptsLog: false })
+    const { seq, fractals } = await rebuild(rebuilding, { signal, acceptsLog: false })
     logger.info({ seq, fractals }, 'the read model is filled')
-    return true
   } catch (error) {
     const bound = isFaafoError(error) ? { reason: messageOf(rootCause(error)) } : { err: rootCause(error) }
     if (!signal.aborted) logger.warn(bound, 'cannot fill the read model by a rebuild')
-    return false
   }
+  return false
 }
 
 async function isWorthwhile({ db, log, logger }: ProjectorParts, signal: AbortSignal): Promise<boolean> {
-  await migrateDatabase(db)
-  if ((await openCheckpoint(db)).seq > 0 || (await log.head()).lastSeq < MANY_EVENTS) return false
+  if ((await log.head()).lastSeq < MANY_EVENTS) return false
   const loader = await openBulkLoader(db, logger)
   await loader?.close()
   return loader !== null && !(await othersBuild(db, signal))

@@ -1,7 +1,7 @@
 import { and, asc, eq, inArray, isNotNull, lte, sql } from 'drizzle-orm'
 import type { RecordedEvent } from '../../events/events.ts'
 import { type Parked, parkedIdOf } from '../../events/parked.ts'
-import { type Db, querying } from '../platform/database.ts'
+import { arrayText, type Db, querying } from '../platform/database.ts'
 import { textOf } from '../platform/fractal-row.ts'
 import type { ReadModel } from '../platform/read-model.ts'
 import { type HeldRow, heldEvent } from '../platform/schema.ts'
@@ -99,7 +99,7 @@ export const readHeldOf = (db: Db, { held }: ReadModel, fractals: string[]): Pro
     db
       .select()
       .from(held)
-      .where(sql`${held.fractal} = any(${sql.param(fractals)}::text[])`)
+      .where(sql`${held.fractal} = any(${arrayText(fractals)}::text[])`)
       .orderBy(asc(held.seq)),
   )
 

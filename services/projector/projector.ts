@@ -63,7 +63,7 @@ export async function runProjector(
   }
   while (!signal.aborted) {
     try {
-      if (fills) fills = await fillEmpty(rebuilding, signal)
+      if (fills) fills = await fillEmpty(parts, signal, rebuilding)
       if (signal.aborted) break
       await foldLog(parts, { signal, onOpen, onProgress })
     } catch (error) {

@@ -2,22 +2,38 @@ import { FaafoError, isFaafoError } from '../../events/errors.ts'
 import { parkedIdOf } from '../../events/parked.ts'
 import { openBulkLoader } from '../platform/bulk-loader.ts'
 import { readCheckpoint } from '../platform/checkpoint.ts'
-import { rootCause } from '../platform/database.ts'
+import { type Db, rootCause } from '../platform/database.ts'
 import type { Log } from '../platform/log.ts'
 import { type LogPosition, startOfLog, verifyPosition } from '../platform/log-reader.ts'
 import { migrateDatabase } from '../platform/migrate.ts'
 import { checkModel, nextModel, PROJECTION_VERSION, previousModel } from '../platform/read-model.ts'
+import type { CheckpointRow } from '../platform/schema.ts'
 import { pause } from '../platform/shutdown.ts'
 import type { Copy } from './apply-batch.ts'
 import { bulkFold } from './bulk-fold.ts'
 import { openCheckpoint, positionOf } from './checkpoint.ts'
 import { compareModels, type Difference } from './compare-models.ts'
-import { analyzeCopy, beginCopy, type Change, dropCopy, emptyCopy, indexCopy, putBack, takeOver } from './copies.ts'
+import {
+  analyzeCopy,
+  beginCopy,
+  type Change,
+  dropCopy,
+  emptyCopy,
+  fenceOff,
+  hasShapeOfServed,
+  indexCopy,
+  putBack,
+  takeOver,
+} from './copies.ts'
 import { type FoldOptions, foldLog, isRefusal, type ProjectorParts } from './fold-log.ts'
+import { retryAllHeld } from './retry-held.ts'
 
 /** First and longest pause after readers kept a table from changing places: they are let through meanwhile. */
 const LOCKED_MS = 1_000
 const LONGEST_LOCKED_MS = 10_000
+
+/** Indexes that are made at the same time, while the tables are compared. */
+const INDEXED_AT_ONCE = 2
 
 /** Events that are folded together: with few of them little is alive at a time, which the garbage collector likes. */
 const PREPARED = 500
@@ -55,9 +71,16 @@ export function rebuild(
     if (version > PROJECTION_VERSION) throw otherVersion('rebuild', version)
     const replaces = await astray(parts.log, served)
     if (replaces && !acceptsLog) throw replaces.error
-    await fill(parts, copy, options)
+    const { byCopy } = await fill(parts, copy, options)
     await analyzeCopy(db, copy)
-    const [compared] = await Promise.all([compare(parts, copy, replaces !== undefined), indexCopy(db, copy)])
+    const comparing = () => compare(parts, copy, replaces !== undefined)
+    // The embedded database does one thing at a time, and meanwhile lets no further connection in.
+    let compared: Awaited<ReturnType<typeof comparing>>
+    if (byCopy) [compared] = await Promise.all([comparing(), indexCopy(db, copy, INDEXED_AT_ONCE)])
+    else {
+      compared = await comparing()
+      await indexCopy(db, copy, 1)
+    }
     const { seq } = await catchUp(parts, copy, options)
     const last = await changeAtEnd(parts, copy, options, (position) => takeOver(db, copy, position, replaces && served))
     return { ...compared, seq: Math.max(seq, last) }
@@ -84,7 +107,7 @@ export function compareTable(
 /**
  * Puts the read model that was served before the last rebuild back, once it has been brought up to date; the two change
  * places, so that a second one undoes the first. Throws `not-found` where none is kept,
- * `illegal-transition` where another version of the projection made it, `log-replaced` where it is of another log, and as `foldLog`.
+ * `illegal-transition` where another version of the projection made it or the shape of the served tables is another by now, `log-replaced` where it is of another log, and as `foldLog`.
  * With `dryRun` it only looks: `seq` is where that table stands.
  */
 export async function rollBack(
@@ -96,14 +119,21 @@ export async function rollBack(
   const row = await readCheckpoint(db, previousModel)
   if (!row) throw new FaafoError('not-found', 'cannot roll back: no table from before a rebuild is kept')
   if (row.version !== PROJECTION_VERSION) throw otherVersion('roll back', row.version)
+  if (!(await hasShapeOfServed(db, previousModel))) {
+    const reason =
+      'columns or indexes of the served tables were changed since it was put away; use faafo replay rebuild'
+    throw new FaafoError('illegal-transition', `cannot roll back: ${reason}`)
+  }
   if (dryRun) {
     await verifyPosition(log, positionOf(row))
     return { seq: row.seq }
   }
   const served = positionOf(await openCheckpoint(db))
   const replaces = (await astray(log, served)) && served
-  const copy: Copy = { model: previousModel, epoch: row.epoch }
-  await catchUp(parts, copy, options)
+  await catchUp(parts, { model: previousModel, epoch: row.epoch }, options)
+  // What was held back when it was put away may have been dropped since, or be known by now: readers do not go back in time.
+  await retryAllHeld(parts, previousModel)
+  const copy: Copy = { model: previousModel, epoch: (await readCheckpoint(db, previousModel))?.epoch ?? row.epoch }
   return { seq: await changeAtEnd(parts, copy, options, (position) => putBack(db, copy, position, replaces)) }
 }
 
@@ -140,7 +170,7 @@ function withWayOut(error: FaafoError): FaafoError {
  * Folds the log into an empty copy, by COPY where the database takes it. Where it refuses a row, all is done again by
  * statements, which find the event that led to it.
  */
-async function fill(parts: ProjectorParts, copy: Copy, options: Options): Promise<void> {
+async function fill(parts: ProjectorParts, copy: Copy, options: Options): Promise<{ byCopy: boolean }> {
   const loader = await openBulkLoader(parts.db, parts.logger)
   const bulk = loader && bulkFold(parts.db, copy, loader)
   try {
@@ -160,6 +190,7 @@ async function fill(parts: ProjectorParts, copy: Copy, options: Options): Promis
   } finally {
     await loader?.close()
   }
+  return { byCopy: loader !== null }
 }
 
 /** To the end that the log has now. */
@@ -201,7 +232,7 @@ async function changeAtEnd(
     throwIfAborted(signal)
     const live = await readCheckpoint(parts.db)
     if (live && live.seq > position.seq && live.seq <= (await parts.log.head()).lastSeq) return false
-    const changed = await change(position)
+    const changed = await change(position).catch((error) => whatBecameOf(parts.db, copy, live, { error, signal }))
     if (changed === 'done') changedAt = position.seq
     if (changed === 'locked') {
       parts.logger.warn({ again: `in ${lockedMs / 1000} s` }, 'readers hold the table, it takes over later')
@@ -219,10 +250,41 @@ async function changeAtEnd(
     } finally {
       clearTimeout(timer)
     }
-    throwIfAborted(signal)
+    if (changedAt === undefined) throwIfAborted(signal)
   }
   return changedAt
 }
+
+/** How long a database that went away in the middle of a change is waited for, to see what became of that. */
+const SETTLING_MS = 60_000
+
+/** Whether a change happened whose answer was lost; where it did not, it cannot any more. Throws the `error` then, and where nobody can tell. */
+async function whatBecameOf(
+  db: Db,
+  copy: Copy,
+  before: CheckpointRow | null,
+  { error, signal }: { error: unknown; signal: AbortSignal },
+): Promise<'done'> {
+  if (!isFaafoError(error, 'database-unavailable')) throw error
+  const until = Date.now() + SETTLING_MS
+  for (let happened: boolean | undefined; happened !== true; ) {
+    try {
+      happened = !(await fenceOff(db, copy)) && ((await readCheckpoint(db))?.epoch ?? 0) > (before?.epoch ?? 0)
+    } catch {
+      if (signal.aborted || Date.now() > until) throw unsettled(error)
+      await pause(LOCKED_MS, signal)
+    }
+    if (happened === false) throw error
+  }
+  return 'done'
+}
+
+const unsettled = (cause: FaafoError) =>
+  new FaafoError(
+    'database-unavailable',
+    `${cause.message}; the tables may or may not have changed places: see faafo replay doctor once the database is back`,
+    { cause },
+  )
 
 async function compare({ db }: ProjectorParts, copy: Copy, isOtherLog: boolean): Promise<Omit<Compared, 'seq'>> {
   const { rows: fractals, differing, differences } = await compareModels(db, copy, isOtherLog)

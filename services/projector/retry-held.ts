@@ -7,7 +7,7 @@ import { type Db, rootCause } from '../platform/database.ts'
 import { VERSION } from '../platform/identity.ts'
 import { verifyPosition } from '../platform/log-reader.ts'
 import { decideOn, droppedEvents, loadParked, parkedDataOf, parkedEvents } from '../platform/parked-events.ts'
-import { liveModel, PROJECTION_VERSION } from '../platform/read-model.ts'
+import { liveModel, PROJECTION_VERSION, type ReadModel } from '../platform/read-model.ts'
 import type { HeldRow } from '../platform/schema.ts'
 import { pause } from '../platform/shutdown.ts'
 import { type Copy, letGo } from './apply-batch.ts'
@@ -26,7 +26,7 @@ type Try = {
 }
 
 /**
- * Tries again to apply what the served tables hold back of these fractals, up to the first event that this program still
+ * Tries again to apply what the tables (the served ones, where no others are named) hold back of these fractals, up to the first event that this program still
  * cannot handle. Where it is one that waited, it is parked now: the fractal was held back already.
  * May run beside any projector, and be killed at any moment: each fractal is whole or as it was. Says `asked` where an operator wants it, so that a try
  * which fails as the one before did is counted all the same.
@@ -36,10 +36,10 @@ type Try = {
 export async function retryHeld(
   parts: ProjectorParts,
   fractals: string[],
-  { asked }: { asked: boolean },
+  { asked, model = liveModel }: { asked: boolean; model?: ReadModel },
 ): Promise<Retried[]> {
   const { db, broker, log } = parts
-  const row = await readCheckpoint(db)
+  const row = await readCheckpoint(db, model)
   if (!row) return []
   if (row.version > PROJECTION_VERSION) {
     const reason = `version ${row.version} of the projection made the tables, this program knows ${PROJECTION_VERSION}`
@@ -48,7 +48,7 @@ export async function retryHeld(
   await verifyPosition(log, positionOf(row))
   const parked = parkedEvents(broker)
   const dropped = await droppedEvents(broker)
-  const rows = await readHeldOf(db, liveModel, fractals)
+  const rows = await readHeldOf(db, model, fractals)
   const tries = await Promise.all(
     fractals.map((fractal) =>
       readHeld(
@@ -57,7 +57,7 @@ export async function retryHeld(
       ),
     ),
   )
-  await applyTries(db, { model: liveModel, epoch: row.epoch }, tries)
+  await applyTries(db, { model, epoch: row.epoch }, tries)
   return Promise.all(
     tries.map(async ({ fractal, steps, stuck }) => ({
       fractal,
@@ -98,7 +98,7 @@ export async function retryHeld(
       ? ({ type: 'retry-failed', id: row.cursor, data } as const)
       : ({ type: 'park', id: row.cursor, data } as const)
     const after = before && !isNews ? before : await decideOn(parked, command, source)
-    await noteTry(db, liveModel, row.seq, after)
+    await noteTry(db, model, row.seq, after)
     return after
   }
 }
@@ -143,34 +143,49 @@ const letGoOf = (db: Db, copy: Copy, steps: Try['steps']): Promise<Copy> =>
     steps.map(({ row }) => row.seq),
   )
 
+/** Tries everything that the tables hold back, once. Throws as `retryHeld`. */
+export async function retryAllHeld(parts: ProjectorParts, model: ReadModel): Promise<void> {
+  const fractals = (await readFirstHeld(parts.db, model)).map(({ fractal }) => fractal)
+  for (let i = 0; i < fractals.length; i += AT_ONCE) {
+    await retryHeld(parts, fractals.slice(i, i + AT_ONCE), { asked: false, model })
+  }
+}
+
 /** Fractals that are tried in one transaction. */
 const AT_ONCE = 100
 const AGAIN_MS = 100
+const MOST_AGAIN_MS = 2_000
 
 /**
- * Tries again what is held back and not among the `tried` (cursors of parked events, to which it adds): a newer program
- * may know what the one before it did not. What waits for nothing any more, because its parked event was applied, is always tried.
+ * Tries again what is held back and not among the `tried` (cursors of events that could not be handled, to which it adds): a newer program
+ * may know what the one before it did not. What waits for nothing any more, because its parked event was applied or dropped, is
+ * always tried. Outages are waited out.
  */
 export async function retryUntried(parts: ProjectorParts, tried: Set<string>, signal: AbortSignal): Promise<void> {
-  const { db, logger } = parts
+  const { db, broker, logger } = parts
+  let failures = 0
   while (!signal.aborted) {
     try {
       const first = await readFirstHeld(db, liveModel)
-      const due = first.filter(({ cursor, error }) => error === null || !tried.has(cursor)).slice(0, AT_ONCE)
+      if (first.length === 0) return
+      const dropped = await droppedEvents(broker)
+      const isDue = ({ cursor, error }: HeldRow) => error === null || !tried.has(cursor) || dropped.has(cursor)
+      const due = first.filter(isDue).slice(0, AT_ONCE)
       if (due.length === 0) return
       const fractals = due.map(({ fractal }) => fractal)
       const retried = await retryHeld(parts, fractals, { asked: false })
-      for (const { cursor } of due) tried.add(cursor)
       for (const { stuck } of retried) if (stuck) tried.add(stuck.id)
       const applied = retried.filter(({ applied }) => applied > 0).length
       const parked = retried.filter(({ stuck }) => stuck !== null).length
       logger.info({ fractals: due.length, applied, parked }, 'tried what was held back again')
+      failures = 0
     } catch (error) {
+      const passes = isFaafoError(error, 'database-unavailable') || isFaafoError(error, 'log-unavailable')
       if (!isFaafoError(error, 'fence-lost')) {
-        logger.warn({ reason: messageOf(rootCause(error)) }, 'cannot try what is held back again')
-        return
+        if (failures++ === 0) logger.warn({ reason: messageOf(rootCause(error)) }, 'cannot try what is held back again')
+        if (!passes) return
       }
-      await pause(AGAIN_MS, signal)
+      await pause(Math.min(MOST_AGAIN_MS, AGAIN_MS * 2 ** failures), signal)
     }
   }
 }

@@ -125,12 +125,17 @@ const decisions: {
   },
   { name: 'one that is over does not go on', given: over, when: advance(done(1), [], [c]), expected: [] },
   {
-    name: 'it fails with its reason',
+    name: 'it fails with its reason, and says what was done',
     given: running,
-    when: { type: 'fail', reason: 'no' },
-    expected: [ended(3, 'failed', nothingYet, b, 'no')],
+    when: { type: 'fail', done: done(1), reason: 'no' },
+    expected: [ended(3, 'failed', done(1), b, 'no')],
   },
-  { name: 'one that is over does not fail', given: over, when: { type: 'fail', reason: 'no' }, expected: [] },
+  {
+    name: 'one that is over does not fail',
+    given: over,
+    when: { type: 'fail', done: done(1), reason: 'no' },
+    expected: [],
+  },
   { name: 'one that there is not cannot be stopped', given: [], when: { type: 'stop' }, expected: 'not-found' },
 ]
 

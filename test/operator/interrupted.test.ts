@@ -1,6 +1,7 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { carryOut } from '../../services/operator/carry-out.ts'
+import { FaafoError } from '../../events/errors.ts'
+import { carryOut, type OperatorParts } from '../../services/operator/carry-out.ts'
 import { fail, json, post } from '../api/with-api.ts'
 import { withOwnPostgres } from '../support/database.ts'
 import { until } from '../support/until.ts'
@@ -120,6 +121,24 @@ test('one that was stopped before anybody began it ends without the table', () =
     },
     { projector: false },
   ))
+
+test('one that fails says what it had changed', () =>
+  withBulk(async (bulk) => {
+    const uuids = await bulk.createMany(5)
+    const id = await bulk.bulk('delete')
+    let reads = 0
+    const replaced: OperatorParts['log'] = {
+      ...bulk.log,
+      async wholeHistory(uuid) {
+        if (reads++ === 0) return bulk.log.wholeHistory(uuid) // up to which fractal it goes
+        throw new FaafoError('log-replaced', 'cannot go on: the log was replaced')
+      },
+    }
+    assert.is(await carryOut({ ...bulk.parts, log: replaced }, id, new AbortController().signal), 'over')
+    const { status: ended, reason, counts: found } = await bulk.operation(id)
+    assert.equal([ended, reason, found], ['failed', 'cannot go on: the log was replaced', counts(5)])
+    assert.equal(await bulk.appendedBy(id, uuids), { TaskCancelled: 5, TaskDeleted: 5 })
+  }))
 
 test('an outage of the database and of the broker is waited out', () =>
   withBulk(

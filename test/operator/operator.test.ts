@@ -3,19 +3,20 @@ import { v4 } from 'uuid'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { encode } from '../../events/codec.ts'
-import { parseCursor } from '../../events/cursor.ts'
+import { type Cursor, parseCursor } from '../../events/cursor.ts'
 import type { FractalEvent, NewEvent } from '../../events/events.ts'
 import { decide, type OperationCommand } from '../../events/operation.ts'
 import { parkedIdOf } from '../../events/parked.ts'
 import { readCheckpoint } from '../../services/platform/checkpoint.ts'
 import { identify } from '../../services/platform/identity.ts'
+import { createLog } from '../../services/platform/log.ts'
 import { runProjector } from '../../services/projector/projector.ts'
 import { dropEvent, parkEvent } from '../../services/replay/park-events.ts'
 import { start as begin, complete, create, fail, json, post } from '../api/with-api.ts'
 import { identified } from '../platform/with-log.ts'
-import { requested as someRequest } from '../projector/with-projection.ts'
+import { requested as newRequest } from '../projector/with-projection.ts'
 import { withPglite } from '../support/database.ts'
-import { NEWER } from '../support/newer-program.ts'
+import { decodeAsNewer, NEWER } from '../support/newer-program.ts'
 import { until } from '../support/until.ts'
 import { writeRaw } from '../support/write-raw.ts'
 import { type Bulk, counts, status, withBulk } from './with-operator.ts'
@@ -234,19 +235,57 @@ for (const [decision, expected] of [
     }))
 }
 
+/** Cancels a fractal, and appends a retry of it that the database refuses, at which the projector halts. */
+async function retriedTooWide(bulk: Bulk, fractal: string): Promise<Cursor> {
+  const { data } = newRequest()
+  await bulk.log.append(identified({ type: 'TaskCancelled', fractal, data: { generation: 1, reason: 'no' } }))
+  const tooWide = { ...data, generation: 2, cause: 'retry' as const, params: { ...data.params, width: 2 ** 40 } }
+  const { event } = await bulk.log.append(identified({ type: 'TaskRequested', fractal, data: tooWide }))
+  const isHalted = async () => ((await readCheckpoint(bulk.db))?.halted ?? null) !== null
+  await until(isHalted, { what: 'the projector halts' })
+  return parseCursor(parkedIdOf(event))
+}
+
 test('a fractal of which the table holds events back is counted apart, and does not stop the others', () =>
   withBulk(async (bulk) => {
     const [uuid = ''] = await bulk.createMany(2)
-    const { data } = someRequest()
-    await bulk.log.append(identified({ type: 'TaskCancelled', fractal: uuid, data: { generation: 1, reason: 'no' } }))
-    const tooWide = { ...data, generation: 2, cause: 'retry' as const, params: { ...data.params, width: 2 ** 40 } }
-    const { event } = await bulk.log.append(identified({ type: 'TaskRequested', fractal: uuid, data: tooWide }))
-    const isHalted = async () => ((await readCheckpoint(bulk.db))?.halted ?? null) !== null
-    await until(isHalted, { what: 'the projector halts' })
-    await parkEvent(bulk, parseCursor(parkedIdOf(event)))
+    await parkEvent(bulk, await retriedTooWide(bulk, uuid))
     await bulk.projected()
     bulk.start()
     assert.equal((await bulk.over(await bulk.bulk('delete'))).counts, counts(1, 0, 1))
   }))
+
+test('a fractal whose next event would stand where a dropped one does is counted apart, and refused by itself', () =>
+  withBulk(async (bulk) => {
+    const [odd = '', other = ''] = await bulk.createMany(2)
+    await bulk.log.append(identified({ type: 'TaskCancelled', fractal: other, data: { generation: 1, reason: 'no' } }))
+    await dropEvent(bulk, await retriedTooWide(bulk, odd))
+    await bulk.projected()
+    bulk.start()
+    assert.equal((await bulk.over(await bulk.bulk('retry', status('cancelled')))).counts, counts(1, 0, 1))
+    const refused = await post(bulk.app, `/v1/fractal/${odd}/retry`)
+    const { code, detail } = await json(refused)
+    assert.equal([refused.status, code], [409, 'illegal-transition'])
+    assert.match(detail, /the place of what would follow is that of TaskRequested, event \d+, which was dropped/)
+  }))
+
+test('the last fractal of a batch may be one that a newer version made', () =>
+  withBulk(
+    async (bulk) => {
+      const stop = new AbortController()
+      const newer = runProjector({ ...bulk.parts, log: createLog(bulk.broker, decodeAsNewer) }, stop.signal)
+      try {
+        await bulk.createMany(2)
+        await writeRaw(bulk.server.url, newRequest(), NEWER)
+        await bulk.projected()
+        bulk.start()
+        assert.equal((await bulk.over(await bulk.bulk('delete'))).counts, counts(2, 0, 1))
+      } finally {
+        stop.abort()
+        await newer
+      }
+    },
+    { projector: false },
+  ))
 
 test.run()

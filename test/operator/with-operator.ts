@@ -4,6 +4,7 @@ import type { OperationObject } from '../../services/api/operation-schemas.ts'
 import { carryOut, type OperatorParts } from '../../services/operator/carry-out.ts'
 import { runOperator } from '../../services/operator/operator.ts'
 import { operationQueue, operationsOf } from '../../services/platform/operations.ts'
+import type { ProjectorParts } from '../../services/projector/fold-log.ts'
 import { json, type Parts, post, withApi } from '../api/with-api.ts'
 import { requested } from '../platform/with-log.ts'
 import { until } from '../support/until.ts'
@@ -16,7 +17,7 @@ const inPieces = <T>(all: readonly T[]): T[][] =>
 export type OperatorHere = { stop(): Promise<void> }
 
 export type Bulk = Parts & {
-  parts: OperatorParts
+  parts: OperatorParts & ProjectorParts
   /** An operator in this process, ended with the test. */
   start(changes?: Partial<OperatorParts>): OperatorHere
   /** Requests an operation; gives its id. */
@@ -37,7 +38,7 @@ export const withBulk = (use: (bulk: Bulk) => Promise<void>, options: Parameters
   withApi(async (api) => {
     const { app, broker, log, db, logger } = api
     const running: OperatorHere[] = []
-    const parts: OperatorParts = { broker, log, db, logger, operations: operationsOf(broker), source: '/operator/test' }
+    const parts = { broker, log, db, logger, operations: operationsOf(broker), source: '/operator/test' }
     const operation = (id: string): Promise<OperationObject> => json(app.request(`/v1/operations/${id}`))
     try {
       await use({

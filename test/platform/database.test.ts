@@ -1,9 +1,11 @@
+import { Buffer } from 'node:buffer'
+import { type AddressInfo, createServer, type Socket } from 'node:net'
 import process from 'node:process'
-import { sql } from 'drizzle-orm'
+import { type SQL, sql } from 'drizzle-orm'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { isFaafoError } from '../../events/errors.ts'
-import { openDatabase, querying } from '../../services/platform/database.ts'
+import { arrayText, openDatabase, querying } from '../../services/platform/database.ts'
 import { withPostgres } from '../support/database.ts'
 import { freeze } from '../support/freeze.ts'
 
@@ -46,6 +48,44 @@ test('a statement that is answered in time keeps its connection', () =>
         pids.add(row?.pid)
       }
       assert.is(pids.size, 1)
+    } finally {
+      await close()
+    }
+  }))
+
+test('a database that lets in, and then goes away or falls silent, fails the statement and nothing else', async () => {
+  const READY = Buffer.from('5200000008000000005a0000000549', 'hex') // AuthenticationOk, ReadyForQuery
+  const falls: ((socket: Socket) => void)[] = [(socket) => socket.resetAndDestroy(), () => {}]
+  for (const fall of falls) {
+    const server = createServer((socket) => {
+      socket.on('error', () => {})
+      socket.once('data', () => {
+        socket.write(READY)
+        socket.once('data', () => fall(socket))
+      })
+    })
+    await new Promise<void>((listening) => server.listen(0, '127.0.0.1', listening))
+    const { port } = server.address() as AddressInfo
+    const { db, close } = openDatabase(`postgres://u@127.0.0.1:${port}/d`, { max: 1, name: 'test', mostSilenceMs: 500 })
+    try {
+      const error = await querying('ask', () => db.execute(sql`select 1`)).catch((thrown) => thrown)
+      assert.ok(isFaafoError(error, 'database-unavailable'), String(error))
+    } finally {
+      await close()
+      server.close()
+    }
+  }
+})
+
+test('arrays come to the database as they are', () =>
+  withPostgres(async ({ url }) => {
+    const { db, close } = openDatabase(url, { max: 1, name: 'test' })
+    try {
+      const texts = ['', 'plain', 'a,b', '{"x"}', 'back\\slash', 'NULL', ' \n ']
+      const back = async (array: SQL) =>
+        (await db.execute<{ value: unknown }>(sql`select unnest(${array}) as value`)).map(({ value }) => value)
+      assert.equal(await back(sql`${arrayText(texts)}::text[]`), texts)
+      assert.equal(await back(sql`${arrayText([1, 2])}::int[]`), [1, 2])
     } finally {
       await close()
     }

@@ -70,6 +70,31 @@ test('a database at this version’s schema is looked at and left alone', () =>
     }),
   ))
 
+test('a long reader keeps a migration waiting, and nobody else', () =>
+  withPostgres(({ url }) =>
+    withDb(url, async (db) => {
+      await migrateDatabase(db)
+      await db.execute(sql`drop table webhook_attempt, held_event`)
+      for (const table of ['fractal', 'fractal_version']) {
+        await db.execute(sql.raw(`alter table ${table} drop column error_version`))
+      }
+      await db.execute(sql`delete from drizzle.__drizzle_migrations where id > 3`)
+      let migrating: Promise<void> | undefined
+      await withClient(url, async (client) => {
+        await client.begin(async (reading) => {
+          await reading`select from fractal`
+          migrating = withDb(url, migrateDatabase)
+          for (let i = 0; i < 3; i++) {
+            await until(() => isWaitingForLock(url), { what: 'the migration waits' })
+            await db.execute(sql`select from fractal`)
+          }
+        })
+      })
+      await migrating
+      assert.equal(await db.select().from(fractal), [])
+    }),
+  ))
+
 test('a database that is killed during a migration is away, and migrated once it is back', () =>
   withOwnPostgres((database) =>
     withDb(database.url, async (db) => {

@@ -6,8 +6,9 @@ import * as assert from 'uvu/assert'
 import { isFaafoError } from '../../events/errors.ts'
 import { nextModel, PROJECTION_VERSION } from '../../services/platform/read-model.ts'
 import { checkpoint, fractal, fractalVersion } from '../../services/platform/schema.ts'
-import { beginCopy, isWorkedOn } from '../../services/projector/copies.ts'
-import { compareTable, rollBack } from '../../services/projector/rebuild.ts'
+import { beginCopy, dropCopy, indexCopy, isWorkedOn } from '../../services/projector/copies.ts'
+import { compareTable } from '../../services/projector/rebuild.ts'
+import { withClient } from '../support/database.ts'
 import { generateLog } from '../support/generated-log.ts'
 import { until } from '../support/until.ts'
 import { type Projection, requested } from './with-projection.ts'
@@ -128,26 +129,24 @@ test('of two rebuilds at a time the later one wins, and the first says so', () =
     assert.equal(await p.equalsLog(), { seq: 12_000, fractals: 4_000 })
   }))
 
-test('a rollback puts the table before back, up to date; a second one undoes it', () =>
+test('who makes an index waits for the table without holding the checkpoint, which the next rebuild takes after it', () =>
   withTable(async (p) => {
     const { db } = p.parts
-    const none = await rollBack(p.parts, { signal }).catch((error) => error)
-    assert.ok(isFaafoError(none, 'not-found'), String(none))
-    p.start()
-    await generateLog(p.server.url, 300)
-    await p.caughtUp()
     await rebuildNow(p)
-    await db.execute(sql`comment on table fractal is 'rebuilt'`)
-    await generateLog(p.server.url, 300)
-    for (const comment of [null, 'rebuilt', null]) {
-      assert.is((await rollBack(p.parts, { signal })).seq, 600)
-      const [found] = await db.execute(sql`select obj_description('fractal'::regclass) as comment`)
-      assert.is(found?.comment, comment)
-      assert.equal(await p.equalsLog(), { seq: 600, fractals: 200 })
-    }
-    await p.append(requested())
-    await p.caughtUp()
-    assert.equal(await p.equalsLog(), { seq: 601, fractals: 201 })
+    const copy = await beginCopy(db, nextModel)
+    await withClient(p.database.url, async (client) => {
+      let indexing: Promise<void> | undefined
+      await client.begin(async (tx) => {
+        await tx`lock table faafo_next.fractal in row exclusive mode`
+        indexing = indexCopy(db, copy, 1)
+        const waits = async () => (await tx`select from pg_locks where not granted`).length > 0
+        await until(waits, { what: 'the index is waited for' })
+        await tx`select from projection_checkpoint where projection = 'fractal-next' for update nowait`
+      })
+      await indexing
+    })
+    await dropCopy(db, copy)
+    assert.equal(await remains(p), afterRebuild)
   }))
 
 test('a table of a newer version of the projection is left alone', () =>

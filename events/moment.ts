@@ -5,12 +5,19 @@ import type { RecordedEvent } from './events.ts'
 /** A moment of the log: up to and with an event, or up to and with a time (Unix milliseconds, the broker's clock). */
 export type Moment = Cursor | { time: number }
 
-/** RFC 3339 with its offset, years 1 to 9999; null for anything else. */
+/** RFC 3339 with its offset, years 1 to 9999; null for anything else, such as days that no month has. */
 export function parseTime(text: string): Date | null {
-  if (!/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$/.test(text)) return null
+  const [, day] = /^(\d{4}-\d\d-\d\d)T(?!24)\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$/.exec(text) ?? []
+  if (day === undefined || !isInCalendar(day)) return null
   const time = new Date(text)
   const year = Number.isNaN(time.getTime()) ? 0 : time.getUTCFullYear()
   return year >= 1 && year <= 9999 ? time : null
+}
+
+/** Dates in JavaScript take a 30 February for 2 March. */
+function isInCalendar(day: string): boolean {
+  const midnight = new Date(`${day}T00:00:00Z`)
+  return !Number.isNaN(midnight.getTime()) && midnight.toISOString().startsWith(day)
 }
 
 /** Throws `invalid-request` for what is neither a cursor nor a time. */

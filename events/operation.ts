@@ -193,7 +193,10 @@ export function decide(command: OperationCommand, id: string, operation: Operati
 
 /** Whether the same is asked for; when it was asked, and so what it goes up to, is no difference. */
 const isSameRequest = (command: Omit<Requested, 'upTo'>, operation: Operation): boolean =>
-  (['action', 'filters', 'rate'] as const).every((field) => isDeepStrictEqual(command[field], operation[field]))
+  (['action', 'filters', 'rate'] as const).every((field) => isDeepStrictEqual(stored(command[field]), operation[field]))
+
+/** As it comes back from the stream: -0 as 0, for one. */
+const stored = (value: unknown): unknown => JSON.parse(JSON.stringify(value))
 
 /** The event that says that an action has been carried out. */
 const lastOf: Readonly<Record<Action, EventType>> = {

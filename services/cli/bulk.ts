@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { type Command, Option } from 'commander'
+import { FaafoError, isFaafoError } from '../../events/errors.ts'
 import { type Status, statuses } from '../../events/task.ts'
 import type { Bulk, OperationObject } from './client.ts'
 import { addOutputOption, type OutputOption } from './output.ts'
@@ -128,7 +129,10 @@ async function begin(session: Session, action: Action, options: Options): Promis
   try {
     operation = await client.operations.begin({ id, action, filters, rate }, { signal })
   } catch (error) {
-    throw advising(commandOf(id, action, options), error)
+    const known = `operation '${id}' may have been requested or not: faafo bulk show ${id} tells, faafo bulk stop ${id} ends it`
+    if (signal.aborted) session.say(`interrupted: ${known}`)
+    if (!isFaafoError(error, 'unreachable')) throw advising(commandOf(id, action, options), error)
+    throw new FaafoError(error.code, `${error.message}; ${known}`, { cause: error, details: error.details })
   }
   if (options.wait) return waitFor(session, operation, options)
   if (options.output === 'json') return session.printJson(operation)
@@ -171,7 +175,7 @@ function rateOf(text: string | undefined): number | null {
 const commandOf = (id: string, action: Action, { q, status, all, rate }: Options): string =>
   [
     `faafo bulk ${action} --id ${id}`,
-    ...(q === undefined ? [] : [`--q '${q}'`]),
+    ...(q === undefined ? [] : [`--q '${q.replaceAll("'", `'\\''`)}'`]),
     ...(status ? [`--status ${status}`] : []),
     ...(all ? ['--all'] : []),
     ...(rate === undefined ? [] : [`--rate ${rate}`]),

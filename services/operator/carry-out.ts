@@ -1,4 +1,5 @@
-import { isFaafoError, messageOf } from '../../events/errors.ts'
+import { sql } from 'drizzle-orm'
+import { FaafoError, isFaafoError, messageOf } from '../../events/errors.ts'
 import {
   type Counts,
   decide,
@@ -9,7 +10,7 @@ import {
   type OperationCommand,
   type OperationEvent,
 } from '../../events/operation.ts'
-import { isUndefinedTable, rootCause } from '../platform/database.ts'
+import { type Db, isUndefinedTable, NO_ANSWER, rootCause } from '../platform/database.ts'
 import { identify } from '../platform/identity.ts'
 import type { Logger } from '../platform/logger.ts'
 import { loadOperation, type Operations } from '../platform/operations.ts'
@@ -23,6 +24,8 @@ const MOST_IN_BATCH = 1_000
 /** How often it is looked whether somebody stopped the operation, or took it over. */
 const LOOK_MS = 1_000
 const MAX_BACKOFF_MS = 2_000
+/** Answers in a row that the database does not give in time, although it answers others, after which an operation is ended. */
+const MOST_SLOW = 3
 /** Failures in a row, of a kind that does not pass by itself, after which an operation is ended. */
 const MOST_FAILURES = 10
 
@@ -39,20 +42,25 @@ export type Ending = 'over' | 'lost' | 'stopped'
 export async function carryOut(parts: OperatorParts, id: string, signal: AbortSignal): Promise<Ending> {
   const logger = parts.logger.child({ operation: id })
   let failures = 0
+  let slow = 0
   let tries = 0
   while (!signal.aborted) {
     try {
       return await proceed({ ...parts, logger }, id, signal, () => {
         failures = 0
+        slow = 0
         tries = 0
       })
-    } catch (error) {
+    } catch (thrown) {
       if (signal.aborted) break
+      const error = await slownessIn(parts.db, thrown)
+      const isSlow = error !== thrown
       const passes = isOutage(error)
+      if (isSlow) slow++
       if (!passes) failures++
       const bound = passes ? { reason: messageOf(rootCause(error)) } : { err: rootCause(error) }
       if (tries++ % 60 === 0 || !passes) logger[passes ? 'warn' : 'error'](bound, 'operation interrupted')
-      if (isFinal(error) || failures >= MOST_FAILURES) {
+      if ((isFinal(error) && !isSlow) || slow >= MOST_SLOW || failures >= MOST_FAILURES) {
         const reason = isFaafoError(error) ? error.message : "something failed; the operator's log says what"
         const ended = await end(parts, id, reason, signal).catch(() => false) // tried again, like all else
         if (ended) return 'over'
@@ -70,6 +78,18 @@ const isOutage = (error: unknown) =>
   isUndefinedTable(error) // the projector is about to make it
 
 const isFinal = (error: unknown) => isFaafoError(error, 'log-replaced') || isFaafoError(error, 'invalid-request')
+
+/** Where the database answers others, an answer that did not come in time is no outage: the filter takes too long. */
+async function slownessIn(db: Db, error: unknown): Promise<unknown> {
+  if (!isFaafoError(error, 'database-unavailable') || error.details.reason !== NO_ANSWER) return error
+  try {
+    await db.execute(sql`select 1`)
+  } catch {
+    return error
+  }
+  const reason = 'its filter takes the database too long; request several operations that each ask for less'
+  return new FaafoError('invalid-request', `cannot go on: ${reason}`, { cause: error })
+}
 
 async function end(parts: OperatorParts, id: string, reason: string, signal: AbortSignal): Promise<boolean> {
   const operation = await loadOperation(parts.operations, id)

@@ -105,8 +105,9 @@ export async function querying<T>(action: string, query: () => Promise<T>): Prom
   }
 }
 
+/** The `reason` of `database-unavailable` where a statement got no answer in time. */
+export const NO_ANSWER = 'the database does not answer'
+
 /** The driver's word for a connection that we gave up says who ended it, and not why. */
 const inOurWords = (cause: unknown): unknown =>
-  cause instanceof Error && 'code' in cause && cause.code === 'CONNECTION_DESTROYED'
-    ? new Error('the database does not answer')
-    : cause
+  cause instanceof Error && 'code' in cause && cause.code === 'CONNECTION_DESTROYED' ? new Error(NO_ANSWER) : cause

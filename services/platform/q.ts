@@ -154,9 +154,9 @@ function comparisonOf(filter: Filter, at: string, seen: { values: number }): SQL
   const value = (given: unknown, place: string) => parseValue(field, given, place)
   switch (operator) {
     case 'is_null':
-      return isNull(column)
     case 'is_not_null':
-      return isNotNull(column)
+      if (typeof filter.val === 'object' && filter.val !== null) throw wrong(`${at}/val`, `${filter.op} takes no val`)
+      return operator === 'is_null' ? isNull(column) : isNotNull(column)
     case 'in':
     case 'not_in': {
       if (!Array.isArray(filter.val)) throw wrong(`${at}/val`, `${filter.op} needs a list`)

@@ -49,7 +49,10 @@ export const orAborted = (work: Promise<unknown>, signal: AbortSignal): Promise<
     work.then(finish, finish)
   })
 
-/** Resolves after `ms`, or at once when `signal` fires. */
+/** The longest that timers take, 25 days. */
+const LONGEST_MS = 2 ** 31 - 1
+
+/** Resolves after `ms`, or 25 days where that is more, or at once when `signal` fires. */
 export const pause = (ms: number, signal?: AbortSignal): Promise<void> =>
   new Promise((done) => {
     if (signal?.aborted) return done()
@@ -58,7 +61,7 @@ export const pause = (ms: number, signal?: AbortSignal): Promise<void> =>
       signal?.removeEventListener('abort', finish)
       done()
     }
-    const timer = setTimeout(finish, ms)
+    const timer = setTimeout(finish, Math.min(ms, LONGEST_MS))
     signal?.addEventListener('abort', finish, { once: true })
   })
 

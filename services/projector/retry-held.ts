@@ -121,17 +121,21 @@ async function applyTries(db: Db, copy: Copy, tries: Try[]): Promise<Copy> {
 
 async function applyOneByOne(db: Db, copy: Copy, one: Try): Promise<Copy> {
   let now = copy
-  for (const [i, step] of one.steps.entries()) {
+  const done: Try['steps'] = []
+  let refusal: Try['stuck'] = null
+  for (const step of one.steps) {
+    if (refusal && step.event) continue // those that were dropped are let go wherever they stand
     try {
       now = await letGoOf(db, now, [step])
+      done.push(step)
     } catch (error) {
       const cause = rootCause(error)
       if (!isRefusal(cause) || !step.event) throw error
-      one.steps = one.steps.slice(0, i)
-      one.stuck = { row: step.row, error: refused(step.event, cause) }
-      return now
+      refusal = { row: step.row, error: refused(step.event, cause) }
     }
   }
+  one.steps = done
+  one.stuck = refusal ?? one.stuck
   return now
 }
 

@@ -74,12 +74,13 @@ const AT_ONCE = 100
 const TRIES = 10
 const AGAIN_MS = 100
 
-/** Tries parked events again, in this order; what each came to. Throws as `retryHeld`, and `aborted`. */
+/** Tries parked events again, in this order; what each came to. Throws as `retryHeld`, `aborted`, and `invalid-request` for a rate that is none. */
 export async function* retryEvents(
   parts: ProjectorParts,
   rows: readonly HeldRow[],
   { signal, rate = Number.POSITIVE_INFINITY, onProgress = () => {} }: Pace,
 ): AsyncGenerator<Retried & { cursor: string }, void, undefined> {
+  if (!(rate > 0)) throw new FaafoError('invalid-request', `cannot retry ${rate} a second: expected a number above 0`)
   const size = Math.max(1, Math.min(AT_ONCE, Math.floor(rate)))
   const startedAt = Date.now()
   for (let done = 0; done < rows.length; ) {

@@ -121,7 +121,7 @@ export async function showEvent(parts: ProjectorParts, cursor: Cursor): Promise<
     fractal: row?.fractal ?? (message.header('ce-subject') || parts.broker.names.fractalOf(message.subject)),
     status: statusOf(records),
     held: row !== undefined,
-    waiting: row ? (await countHeld(parts.db, row.fractal)) - 1 : 0,
+    waiting: row ? await countLaterHeld(parts.db, row) : 0,
     recordedAt: new Date(message.recordedAt).toISOString(),
     headers: Object.fromEntries(
       HEADERS.map((name) => [name, message.header(name)]).filter(([, value]) => value !== ''),
@@ -146,9 +146,10 @@ const statusOf = (records: readonly ParkedRecord[]): ShownEvent['status'] => {
   return records.at(-1)?.type === 'EventDropped' ? 'dropped' : 'parked'
 }
 
-async function countHeld(db: Db, of: string): Promise<number> {
+async function countLaterHeld(db: Db, { fractal, seq }: HeldRow): Promise<number> {
+  const isLater = and(eq(heldEvent.fractal, fractal), gt(heldEvent.seq, seq))
   const [row] = await querying('count what is held back', () =>
-    db.select({ n: count() }).from(heldEvent).where(eq(heldEvent.fractal, of)),
+    db.select({ n: count() }).from(heldEvent).where(isLater),
   )
   return row?.n ?? 0
 }

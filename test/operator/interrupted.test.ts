@@ -2,6 +2,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { FaafoError } from '../../events/errors.ts'
 import { carryOut, type OperatorParts } from '../../services/operator/carry-out.ts'
+import type { Db } from '../../services/platform/database.ts'
 import { fail, json, post } from '../api/with-api.ts'
 import { withOwnPostgres } from '../support/database.ts'
 import { until } from '../support/until.ts'
@@ -121,6 +122,24 @@ test('one that was stopped before anybody began it ends without the table', () =
     },
     { projector: false },
   ))
+
+test('a filter that takes the database too long ends its operation, which says so', () =>
+  withBulk(async (bulk) => {
+    await bulk.createMany(1)
+    await bulk.projected()
+    const { db } = bulk.parts
+    const slow: Db = new Proxy(db, {
+      get(target, name) {
+        if (name !== 'select') return Reflect.get(target, name)
+        throw Object.assign(new Error('given up'), { code: 'CONNECTION_DESTROYED' }) // as after half a minute
+      },
+    })
+    const id = await bulk.bulk('cancel')
+    assert.is(await carryOut({ ...bulk.parts, db: slow }, id, new AbortController().signal), 'over')
+    const { status: ended, reason } = await bulk.operation(id)
+    assert.is(ended, 'failed')
+    assert.match(reason ?? '', /its filter takes the database too long; request several operations/)
+  }))
 
 test('one that fails says what it had changed', () =>
   withBulk(async (bulk) => {

@@ -3,7 +3,6 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { freePort } from '../../services/platform/ports.ts'
 import { createReplay } from '../../services/replay/replay.ts'
-import { withBroker } from '../support/broker.ts'
 import { withPostgres } from '../support/database.ts'
 import { withTempDir } from '../support/temp.ts'
 import { all, failsWith } from './with-replay.ts'
@@ -70,25 +69,6 @@ test('where nothing answers a program is told, and no password', () =>
     const signal = AbortSignal.timeout(100)
     await failsWith('aborted', /it was interrupted/, replay.rebuild({ signal }))
   }))
-
-test('a broker that refuses is not one that is away', () =>
-  withTempDir((dir) =>
-    withBroker(
-      async ({ url }) => {
-        const places = { databaseUrl: 'postgres://127.0.0.1:1/x', storageUrl: `file:${dir}` }
-        const { findings } = await createReplay({ natsUrl: url, ...places }).doctor()
-        const [broker] = findings
-        assert.equal([broker?.check, broker?.severity], ['broker', 'wrong'])
-        assert.match(broker?.found ?? '', /Authorization Violation/i)
-        assert.match(broker?.remedy ?? '', /^give it credentials that it knows/)
-        assert.equal(
-          findings.filter(({ severity }) => severity === 'wrong').map(({ check }) => check),
-          ['broker', 'database'],
-        )
-      },
-      { config: 'authorization { user: us, password: secret }' },
-    ),
-  ))
 
 test('what nobody expected is told in a sentence, without the statement that met it', () =>
   withPostgres(async ({ url }) => {

@@ -2,8 +2,8 @@ import type { Log } from './log.ts'
 
 /**
  * Sequence of the last event that came into this log at `time` (Unix milliseconds) or before, 0 where there is
- * none. All up to it were recorded by then; of those after it imported ones may have been, too. By bisection, some twenty
- * reads. Throws `log-unavailable`.
+ * none. All up to it were recorded by then, unless the broker's clock was set back meanwhile; of those after it imported ones
+ * may have been, too. By bisection, some twenty reads. Throws `log-unavailable`.
  */
 export async function lastSeqBy(log: Pick<Log, 'messageAt' | 'head'>, time: number): Promise<number> {
   let last = 0

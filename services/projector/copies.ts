@@ -102,7 +102,7 @@ export async function indexCopy(db: Db, copy: Copy, atOnce: number): Promise<voi
 
 /**
  * Has the database look at the rows, of which nobody told it, before it compares them. A tenth of those that it usually looks at are enough
- * to choose the right indexes, until it looks again by itself.
+ * to choose the right indexes, until it looks again by itself, which it does once enough of them have changed.
  */
 export const analyzeCopy = (db: Db, copy: Copy): Promise<void> =>
   run(db, 'look at the rows of the new read model', [

@@ -202,6 +202,8 @@ test('a query that makes no sense is 400 and says where', () =>
       [filter('width', 'eq', { field: 'nonsense' }), '/filters/0/field'],
       [filter('width', 'in', { field: 'height' }), '/filters/0/op'],
       [filter('status', 'is_null', { field: 'height' }), '/filters/0/op'],
+      [filter('status', 'is_null', { val: [1] }), '/filters/0/val'],
+      [filter('created_at', 'gt', { val: '2026-02-30T00:00:00Z' }), '/filters/0/val'],
     ]
     for (const [q, pointer] of bad) {
       const response = await ask(app, q)

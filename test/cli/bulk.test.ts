@@ -1,6 +1,8 @@
+import { execFileSync } from 'node:child_process'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { createClient, type OperationObject } from '../../services/cli/client.ts'
+import { freePort } from '../../services/platform/ports.ts'
 import { fail } from '../api/with-api.ts'
 import { withServer } from '../api/with-server.ts'
 import { withBulk } from '../operator/with-operator.ts'
@@ -93,6 +95,43 @@ test('a request that was not confirmed is told with the command that repeats it'
       assert.match(stderr, `repeat it with faafo bulk retry --id ${id} --status failed --rate 5\n`)
     },
   ))
+
+test('a filter comes back in the command that repeats it so that a shell reads it', () =>
+  withScriptedApi(
+    () => problem('log-unavailable', 503, 'cannot be sure that it was recorded; repeat the request with the same uuid'),
+    async (url) => {
+      const q = JSON.stringify({ filters: [{ name: 'generated_by', op: 'eq', val: "it's" }] })
+      const { stderr } = await runHere(['bulk', 'cancel', '--q', q, '--id', id], url)
+      const [, told = ''] = /repeat it with faafo bulk cancel --id \S+ --q (.*)\n/.exec(stderr) ?? []
+      assert.is(execFileSync('sh', ['-c', `printf %s ${told}`], { encoding: 'utf8' }), q)
+    },
+  ))
+
+test('who is interrupted, or loses the api, while an operation is requested is told its id', async () => {
+  let answer = () => {}
+  await withScriptedApi(
+    () =>
+      new Promise((done) => {
+        answer = () => done(json(operation(), 202))
+      }),
+    async (url, seen) => {
+      const running = startProgram(['bulk', 'delete', '--all'], { endpoint: url })
+      await until(() => seen.length > 0, { what: 'it has asked' })
+      const { id: chosen } = (seen[0]?.body ?? {}) as { id: string }
+      running.child.kill('SIGINT')
+      const { code, stderr } = await running.ended
+      answer()
+      assert.is(code, 130)
+      assert.match(
+        stderr,
+        `interrupted: operation '${chosen}' may have been requested or not: faafo bulk show ${chosen}`,
+      )
+    },
+  )
+  const away = await runHere(['bulk', 'delete', '--all', '--id', id], `http://127.0.0.1:${await freePort()}`)
+  assert.is(away.code, 3)
+  assert.match(away.stderr, `; operation '${id}' may have been requested or not: faafo bulk show ${id} tells`)
+})
 
 test('an operation that there is not, and one that cannot be stopped, are told as the api tells them', () =>
   withScriptedApi(

@@ -69,6 +69,12 @@ const decisions: {
     expected: 'already-exists' as const,
   })),
   {
+    name: 'minus nought is nought once it is recorded',
+    given: [{ ...requested, data: { ...asked, filters: [{ name: 'xa', op: '>', val: 0 }] } } as NewOperationEvent],
+    when: { ...request, filters: [{ name: 'xa', op: '>', val: -0 }] },
+    expected: [],
+  },
+  {
     name: 'the first batch is named before anything is done',
     given: [requested],
     when: advance(nothingYet, [], [a, b]),

@@ -54,6 +54,7 @@ test('a program decides about what could not be handled', () =>
     assert.equal(progress, [{ done: 2, total: 2 }])
     assert.equal((await park.list())[0]?.attempts, 3)
     assert.equal(await park.retryAll({ types: ['TaskCancelled'] }), [])
+    await failsWith('invalid-request', /cannot retry 0 a second: expected a number above 0/, park.retryAll({ rate: 0 }))
 
     await park.drop(id, { dryRun: true })
     assert.is((await park.show(id)).status, 'parked')

@@ -1,15 +1,16 @@
 import { v4 } from 'uuid'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { isFaafoError } from '../../events/errors.ts'
+import { FaafoError, isFaafoError } from '../../events/errors.ts'
 import type { NewEvent, RecordedEvent } from '../../events/events.ts'
+import type { Log } from '../../services/platform/log.ts'
 import { decideOn, parkedEvents } from '../../services/platform/parked-events.ts'
 import { liveModel } from '../../services/platform/read-model.ts'
 import { fractal } from '../../services/platform/schema.ts'
 import { applyBatch, prepareBatch } from '../../services/projector/apply-batch.ts'
 import { positionOf } from '../../services/projector/checkpoint.ts'
 import { compareTable } from '../../services/projector/rebuild.ts'
-import { retryHeld } from '../../services/projector/retry-held.ts'
+import { retryHeld, retryUntried } from '../../services/projector/retry-held.ts'
 import { compareWithLog } from '../support/compare-with-log.ts'
 import { until } from '../support/until.ts'
 import { cancelled, heldOf, newer, park, writeNewer } from './held-events.ts'
@@ -58,6 +59,25 @@ test('a drop whose command died before the tables were brought on is finished by
     p.start()
     await until(async () => (await heldOf(p)).length === 0, { what: 'it is finished' })
     assert.equal(await p.parts.db.select().from(fractal), [])
+  }))
+
+test('an outage while what is held back is tried again is waited out', () =>
+  withTable(async (p) => {
+    const uuid = v4()
+    await p.append(requested(uuid))
+    await park(p, await writeNewer(p, cancelled(uuid)))
+    const older = p.start()
+    await p.caughtUp()
+    await older.stop()
+    const { log, ...parts } = newer(p)
+    let asked = 0
+    const away: Log['at'] = async (seq) => {
+      if (asked++ < 2) throw new FaafoError('log-unavailable', 'cannot read the log')
+      return log.at(seq)
+    }
+    await retryUntried({ ...parts, log: { ...log, at: away } }, new Set(), signal)
+    assert.equal(await heldOf(p), [])
+    assert.is((await p.parts.db.select().from(fractal))[0]?.status, 'cancelled')
   }))
 
 test('a batch that was begun before a fractal was let go is not written after it', () =>

@@ -124,6 +124,16 @@ export async function isWorkedOn(db: Db, { schema }: ReadModel): Promise<boolean
   return found?.worked === true
 }
 
+/** Has statements end that work on its tables, where it is still there: they may take minutes. */
+export const stopWork = (db: Db, { model, epoch }: Copy): Promise<void> =>
+  querying('stop the work on the new read model', async () => {
+    await db.execute(sql`
+      select pg_cancel_backend(pid) from (
+        select distinct pid from pg_locks l join pg_class c on c.oid = l.relation
+          where pid <> pg_backend_pid() and c.relnamespace = to_regnamespace(${model.schema})
+      ) busy where exists (select from ${checkpoint} where ${isOf(model)} and ${eq(checkpoint.epoch, epoch)})`)
+  })
+
 /** Drops it, where it is still there. */
 export const dropCopy = (db: Db, { model, epoch }: Copy): Promise<void> => {
   const isOurs = `select from projection_checkpoint where projection = '${model.projection}' and epoch = ${epoch}`

@@ -24,7 +24,7 @@ await runService('projector', async () => {
   const self = { service: 'projector', id: randomUUID(), name: hostname(), host: hostname(), version: VERSION } as const
   answerRollCall(broker, () => self, signal)
   const open = (options: { mostSilenceMs?: number } = {}) =>
-    openDatabase(config.databaseUrl ?? '', { max: 2, name: 'faafo projector', ...options })
+    openDatabase(config.databaseUrl ?? '', { max: 4, name: 'faafo projector', ...options })
   const database = open()
   const patient = open({ mostSilenceMs: LONGEST_STATEMENT_MS })
   try {

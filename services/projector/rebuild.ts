@@ -23,6 +23,7 @@ import {
   hasShapeOfServed,
   indexCopy,
   putBack,
+  stopWork,
   takeOver,
 } from './copies.ts'
 import { type FoldOptions, foldLog, isRefusal, type ProjectorParts } from './fold-log.ts'
@@ -72,15 +73,15 @@ export function rebuild(
     const replaces = await astray(parts.log, served)
     if (replaces && !acceptsLog) throw replaces.error
     const { byCopy } = await fill(parts, copy, options)
-    await analyzeCopy(db, copy)
-    const comparing = () => compare(parts, copy, replaces !== undefined)
-    // The embedded database does one thing at a time, and meanwhile lets no further connection in.
-    let compared: Awaited<ReturnType<typeof comparing>>
-    if (byCopy) [compared] = await Promise.all([comparing(), indexCopy(db, copy, INDEXED_AT_ONCE)])
-    else {
-      compared = await comparing()
+    const compared = await working(db, copy, options, async () => {
+      await analyzeCopy(db, copy)
+      const comparing = () => compare(parts, copy, replaces !== undefined)
+      if (byCopy) return (await Promise.all([comparing(), indexCopy(db, copy, INDEXED_AT_ONCE)]))[0]
+      // The embedded database does one thing at a time, and meanwhile lets no further connection in.
+      const compared = await comparing()
       await indexCopy(db, copy, 1)
-    }
+      return compared
+    })
     const { seq } = await catchUp(parts, copy, options)
     const last = await changeAtEnd(parts, copy, options, (position) => takeOver(db, copy, position, replaces && served))
     return { ...compared, seq: Math.max(seq, last) }
@@ -100,7 +101,8 @@ export function compareTable(
     if (version !== PROJECTION_VERSION) throw otherVersion('compare', version)
     const { seq } = await catchUp(parts, copy, options, { observe, decisionOn })
     const isOtherLog = (await astray(parts.log, served)) !== undefined
-    return { ...(await compare(parts, copy, isOtherLog)), seq }
+    const compared = await working(parts.db, copy, options, () => compare(parts, copy, isOtherLog))
+    return { ...compared, seq }
   })
 }
 
@@ -285,6 +287,20 @@ const unsettled = (cause: FaafoError) =>
     `${cause.message}; the tables may or may not have changed places: see faafo replay doctor once the database is back`,
     { cause },
   )
+
+/** What works on a copy for long; whoever interrupts does not wait for its end. */
+async function working<T>(db: Db, copy: Copy, { signal }: Options, work: () => Promise<T>): Promise<T> {
+  const stop = () => void stopWork(db, copy).catch(() => {}) // then its end is waited for
+  signal.addEventListener('abort', stop, { once: true })
+  try {
+    return await work()
+  } catch (error) {
+    throwIfAborted(signal)
+    throw error
+  } finally {
+    signal.removeEventListener('abort', stop)
+  }
+}
 
 async function compare({ db }: ProjectorParts, copy: Copy, isOtherLog: boolean): Promise<Omit<Compared, 'seq'>> {
   const { rows: fractals, differing, differences } = await compareModels(db, copy, isOtherLog)

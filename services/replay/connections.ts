@@ -89,7 +89,7 @@ const LONGEST_STATEMENT_MS = 3_600_000
 
 /** Gives `use` the database, and closes it. Throws `unreachable` where that is away. */
 export async function withDatabaseAt<T>(url: string, name: string, use: (db: Db) => Promise<T>): Promise<T> {
-  const database = openDatabase(url, { max: 2, name, mostSilenceMs: LONGEST_STATEMENT_MS })
+  const database = openDatabase(url, { max: 4, name, mostSilenceMs: LONGEST_STATEMENT_MS })
   try {
     return await use(database.db)
   } catch (error) {

@@ -114,6 +114,29 @@ test('a rebuild that is interrupted has changed nothing and leaves nothing', () 
     assert.equal(await p.equalsLog(), { seq: 12_000, fractals: 4_000 })
   }))
 
+test('a comparison that takes long does not keep who interrupts it waiting', () =>
+  withTable(async (p) => {
+    await generateLog(p.server.url, 12_000)
+    await rebuildNow(p)
+    await withClient(p.database.url, async (client) => {
+      await client.begin(async (tx) => {
+        const stop = new AbortController()
+        let locked: Promise<unknown> | undefined
+        const onProgress = () => {
+          locked ??= tx`lock table fractal in access exclusive mode`.then(() => {}) // for which the comparison waits
+        }
+        const rebuilding = rebuildNow(p, { signal: stop.signal, onProgress }).catch((error) => error)
+        const waits = async () => (await tx`select from pg_locks where not granted`).length > 0
+        await until(waits, { what: 'it compares' })
+        stop.abort()
+        const error = await rebuilding
+        assert.ok(isFaafoError(error, 'aborted'), String(error))
+        await locked
+      })
+    })
+    assert.equal(await remains(p), afterRebuild)
+  }))
+
 test('of two rebuilds at a time the later one wins, and the first says so', () =>
   withTable(async (p) => {
     await generateLog(p.server.url, 12_000)

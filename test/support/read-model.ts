@@ -10,7 +10,7 @@ export async function withReadModel(
 ): Promise<void> {
   const logger = createLogger('test', { logLevel: 'error', logFormat: 'json' })
   const broker = openBroker(brokerConfigOf(natsUrl), 'test', logger)
-  const database = openDatabase(databaseUrl, { max: 2, name: 'test' })
+  const database = openDatabase(databaseUrl, { max: 4, name: 'test' })
   try {
     await broker.ready
     await use({ broker, log: createLog(broker), db: database.db, logger })

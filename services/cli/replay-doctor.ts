@@ -16,7 +16,7 @@ export function addDoctor(replay: Command, surroundings: Surroundings): void {
     .option('--images', 'look also for images that no fractal has any more, which takes long where there are many')
     .option(
       '--mend',
-      'carry out the safe remedies: make or repair queues and streams; with --images, remove such images',
+      'carry out the safe remedies: make or repair queues and streams, drop what a killed rebuild left; with --images, remove such images',
     )
     .option('--dry-run', 'with --mend: change nothing, only say what would be done')
   addOutputOption(doctor)

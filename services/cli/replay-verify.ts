@@ -14,7 +14,7 @@ export function addVerify(replay: Command, surroundings: Surroundings): void {
     .command('verify')
     .summary('prove that log, table and images agree')
     .description(
-      'Reads the whole log and every image, and says whatever is not as it has to be, with the command that mends it: rows that are not what the log says, images that are missing or damaged, events that cannot be read or cannot follow those before them. Changes nothing, and everything goes on meanwhile. Exit code 1 where anything was found.',
+      'Reads the whole log and every image, and says whatever is not as it has to be, with the command that mends it: rows that are not what the log says, images that are missing or damaged, events that cannot be read or cannot follow those before them. Waits for a projector that still brings events into the table. Changes nothing, and everything goes on meanwhile. Exit code 1 where anything was found.',
     )
     .option(
       '--render <n>',
@@ -67,6 +67,6 @@ async function verifyAll(session: Session, { render: pictures, output }: Options
   throw new CommanderError(1, 'faafo.findings', `found ${findings.length} in ${looked}`)
 }
 
-const what = { log: 'events', images: 'images', pictures: 'pictures' } as const
+const what = { table: 'events in the table', log: 'events', images: 'images', pictures: 'pictures' } as const
 
 const aboutOf = ({ uuid, cursor }: Finding): string => uuid ?? cursor ?? '-'

@@ -69,6 +69,13 @@ export const unlooked = (count: number): Finding => ({
   remedy: 'mend what is named here, and verify again',
 })
 
+/** Of what no projector has brought into the table there is nothing to compare, and no image to look for. */
+export const unreached = (seq: number, lastSeq: number): Finding => ({
+  ...{ kind: 'unverified', uuid: null, cursor: null },
+  problem: `the table stands still at event ${seq} of ${lastSeq}: rows, images and pictures of what comes after it were not looked at`,
+  remedy: 'faafo projector or, where one runs, see faafo replay doctor; verify again once the table is there',
+})
+
 /** Why the log could not be read to its end. */
 export function unsound(error: FaafoError): Finding {
   const { seq, eventId } = error.details

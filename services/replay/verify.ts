@@ -4,21 +4,25 @@ import { FaafoError, isFaafoError, messageOf } from '../../events/errors.ts'
 import type { RecordedEvent } from '../../events/events.ts'
 import { objectionTo } from '../../events/legality.ts'
 import type { Task } from '../../events/task.ts'
+import { readCheckpoint } from '../platform/checkpoint.ts'
 import { type Db, querying } from '../platform/database.ts'
 import { fractalOf } from '../platform/fractal-row.ts'
 import { verifyPosition } from '../platform/log-reader.ts'
 import { migrateDatabase } from '../platform/migrate.ts'
-import { liveModel } from '../platform/read-model.ts'
+import { liveModel, nextModel } from '../platform/read-model.ts'
 import { checkpoint, type FractalRow, fractal } from '../platform/schema.ts'
+import { pause } from '../platform/shutdown.ts'
 import { positionOf } from '../projector/checkpoint.ts'
 import type { ProjectorParts } from '../projector/fold-log.ts'
 import { compareTable } from '../projector/rebuild.ts'
 import type { ImageStore } from '../storage/image-store.ts'
 import type { Renderer } from '../worker/rendering.ts'
+import { watchCopy } from './copy-watch.ts'
 import {
   cursorText,
   elsewhere,
   type Finding,
+  type FindingKind,
   findingOf,
   illegal,
   imageFinding,
@@ -27,6 +31,7 @@ import {
   pictureFinding,
   REBUILD,
   unlooked,
+  unreached,
   unsound,
 } from './findings.ts'
 import { passUnhandled } from './unhandled.ts'
@@ -41,7 +46,7 @@ export type Verified = {
   findings: Finding[]
 }
 
-export type VerifyProgress = { step: 'log' | 'images' | 'pictures'; done: number; total: number }
+export type VerifyProgress = { step: 'table' | 'log' | 'images' | 'pictures'; done: number; total: number }
 
 export type VerifyOptions = {
   images: Pick<ImageStore, 'get'>
@@ -60,12 +65,17 @@ const MOST_OBJECTIONS = 1_000
 const MOST_STRAYS = 100_000
 /** Images that are read at the same time. */
 const AT_ONCE = 4
+/** So many looks at a table that is behind, and stands still, until nobody is expected to go on with it. */
+const LOOKS = 20
+const LOOK_MS = 250
+/** Findings that say already why no projector goes on. */
+const HALTING: ReadonlySet<FindingKind> = new Set(['checkpoint-astray', 'event-unreadable', 'log-unsound'])
 
 /**
  * Proves that the table is the fold of the log, that the log itself is sound, that every image is there and whole, and
  * that pictures can be drawn again to the same pixels; and tells everything that is not so. Changes nothing. No false
- * alarm where events come meanwhile. Throws what keeps it from looking: `log-unavailable`, `database-unavailable`,
- * `storage-unavailable`, `aborted`.
+ * alarm where events come meanwhile, or where a projector still brings what there was into the table: that is waited for.
+ * Throws what keeps it from looking: `log-unavailable`, `database-unavailable`, `storage-unavailable`, `aborted`.
  */
 export async function verify(
   parts: ProjectorParts,
@@ -76,7 +86,9 @@ export async function verify(
   const tell = (finding: Finding) => void findings.push(finding)
 
   await verifyCheckpoint()
+  const lag = await lagOfTable()
   const { seq, fractals } = await verifyTable()
+  if (lag && !findings.some(({ kind }) => HALTING.has(kind))) tell(lag)
   const read = await step('the images', verifyImages)
   const drawn = await step('the pictures', verifyPictures)
   return { seq, fractals, images: read, drawn, findings }
@@ -112,6 +124,22 @@ export async function verify(
     } catch (error) {
       if (!isFaafoError(error, 'log-replaced')) throw error
       astray(error.message, `put the right store folder of the broker back, or accept this log: ${REBUILD}`)
+    }
+  }
+
+  /** Waits until the table holds what the log has now, as long as somebody brings it there; what is left is told. */
+  async function lagOfTable(): Promise<Finding | null> {
+    const { lastSeq } = await log.head()
+    const isBuilt = watchCopy(db, nextModel)
+    for (let still = 0, seen = -1; ; still++) {
+      const seq = (await readCheckpoint(db))?.seq ?? 0
+      if (seq >= lastSeq) return null
+      if (seq !== seen || (await isBuilt())) still = 0
+      if (still === LOOKS) return unreached(seq, lastSeq)
+      seen = seq
+      onProgress({ step: 'table', done: seq, total: lastSeq })
+      await pause(LOOK_MS, signal)
+      if (signal.aborted) throw interrupted()
     }
   }
 

@@ -113,4 +113,21 @@ test('what is no extension: a field less, one that must be there, another type, 
   }
 })
 
+test('a schema that refuses or changes values by a function has no shape that would tell, also further in', () => {
+  for (const field of [
+    z.string().refine((text) => text.startsWith('https')),
+    z.string().transform((text) => text.length),
+    z.preprocess(String, z.string()),
+    z.string().trim(),
+    z.string().catch(''),
+    z.string().optional().refine(Boolean),
+    z.custom(Boolean),
+  ]) {
+    assert.throws(() => shapeOf(before.schema.extend({ field })))
+    assert.throws(() => shapeOf(z.object({ inner: z.array(z.record(z.string(), z.object({ field }))) })))
+  }
+  assert.throws(() => shapeOf(before.schema.refine(({ copies }) => copies < 10)))
+  assert.type(shapeOf(before.schema.extend({ field: z.string().min(1).regex(/^a/) })), 'object')
+})
+
 test.run()

@@ -1,5 +1,11 @@
+import { isOf } from '../../services/platform/checkpoint.ts'
+import type { Db } from '../../services/platform/database.ts'
 import { createLogger } from '../../services/platform/logger.ts'
+import { nextModel } from '../../services/platform/read-model.ts'
+import { checkpoint } from '../../services/platform/schema.ts'
+import { pause } from '../../services/platform/shutdown.ts'
 import { renderQueue } from '../../services/platform/work-queue.ts'
+import { beginCopy } from '../../services/projector/copies.ts'
 import type { CheckName, Diagnosis } from '../../services/replay/doctor/diagnosis.ts'
 import { type DoctorOptions, doctor, type Examination } from '../../services/replay/doctor/doctor.ts'
 import type { DoctorParts } from '../../services/replay/doctor/patient.ts'
@@ -124,5 +130,23 @@ function clinicOf(p: Projection, imagesDir: string, ends: Set<() => Promise<void
           ),
         { what: `${uuid} is completed`, withinMs: 60_000 },
       ),
+  }
+}
+
+/** While `use` runs, a new table is built, event by event; it is left where it is then. */
+export async function whileBuilt(db: Db, use: () => Promise<void>): Promise<void> {
+  await beginCopy(db, nextModel)
+  const end = new AbortController()
+  const building = (async () => {
+    for (let seq = 1; !end.signal.aborted; seq++) {
+      await db.update(checkpoint).set({ seq }).where(isOf(nextModel))
+      await pause(50, end.signal)
+    }
+  })()
+  try {
+    await use()
+  } finally {
+    end.abort()
+    await building
   }
 }

@@ -7,7 +7,7 @@ import type { Diagnosis } from '../../services/replay/doctor/diagnosis.ts'
 import { putOlderLogBack } from '../projector/log-replaced.ts'
 import { generateLog } from '../support/generated-log.ts'
 import { until } from '../support/until.ts'
-import { type Clinic, withClinic } from './clinic.ts'
+import { type Clinic, whileBuilt, withClinic } from './clinic.ts'
 
 /** The generated log speaks of images that nobody made, and of requests that no worker has seen. */
 const ailing = async (p: Clinic) =>
@@ -82,7 +82,7 @@ test('a checkpoint that was moved', () =>
     }
   }))
 
-test('a projector that halted, one that stands, and none', () =>
+test('a projector that stands, none, and one that builds a new table', () =>
   withClinic(async (p) => {
     const projector = p.start()
     p.startWorker()
@@ -93,6 +93,12 @@ test('a projector that halted, one that stands, and none', () =>
     const stands = await p.finding('projector')
     assert.match(stands.found, /^the table is 3 events and \d+ s behind the log, and no projector answers$/)
     assert.equal([stands.severity, stands.remedy], ['wrong', 'faafo projector'])
+    await whileBuilt(p.parts.db, async () => {
+      const builds = await p.finding('projector')
+      assert.match(builds.found, /^the table is 3 events and \d+ s behind the log; a new one is being built$/)
+      assert.equal([builds.severity, builds.remedy], ['warning', 'wait for it; nothing is lost'])
+    })
+    await p.doctor({ mend: true })
     p.start()
     await p.healthy()
   }))

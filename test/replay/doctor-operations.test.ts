@@ -127,4 +127,23 @@ test('a queue of operations that somebody paused is resumed', () =>
     await p.healthy()
   }))
 
+test('an operation that the queue has passed although it has no end is found, and carried out after all', () =>
+  withOperations(async (p) => {
+    p.operators.start()
+    const before = await p.operators.request()
+    await p.operators.over(before)
+    await p.operators.end()
+    const id = await p.operators.request()
+    const consumer = await p.parts.broker.nc().jetstream().consumers.get(STREAM, OPERATE)
+    ;(await consumer.next())?.ack()
+    const finding = await p.finding('operations')
+    assert.is(finding.severity, 'wrong')
+    assert.is(finding.found, `the queue has passed operations that have no end: ${id}; no operator will take them`)
+    const { stderr } = await p.carryOut(finding)
+    assert.match(stderr, /^operations mended: makes the queue anew: every operation is delivered once more/)
+    p.operators.start()
+    await p.operators.over(id)
+    await p.healthy()
+  }))
+
 test.run()

@@ -2,6 +2,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { FaafoError } from '../../events/errors.ts'
 import { openDatabase } from '../../services/platform/database.ts'
+import { imagesAt } from '../../services/replay/connections.ts'
 import { withAdministration } from '../platform/with-log.ts'
 import { withClinic } from './clinic.ts'
 
@@ -19,7 +20,7 @@ test('a system at work is well, check by check', () =>
     done = true
     await busy
     const states = new Map(findings.map(({ check, severity }) => [check, severity]))
-    assert.is(states.size, 27)
+    assert.is(states.size, 29)
     states.delete('durability')
     assert.equal(new Set(states.values()), new Set(['ok']))
     const found = (check: string) => findings.find((one) => one.check === check)?.found ?? ''
@@ -76,6 +77,8 @@ test('what is away is the finding, and keeps nobody from looking at the rest', (
     await p.server.stop()
     const withoutBroker = (await p.doctor()).findings
     assert.equal(wrong(withoutBroker), ['broker'])
+    const atBroker = imagesAt('nats-object:images', p.parts.broker, null)
+    assert.equal(wrong((await p.doctor({}, { images: atBroker })).findings), ['broker'])
     assert.ok(ok(withoutBroker).includes('database'))
     await p.server.restart()
     await p.reconnected()

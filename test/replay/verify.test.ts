@@ -6,7 +6,9 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { NewEvent } from '../../events/events.ts'
 import { identify } from '../../services/platform/identity.ts'
+import { migrateDatabase } from '../../services/platform/migrate.ts'
 import { checkpoint, fractal } from '../../services/platform/schema.ts'
+import { pause } from '../../services/platform/shutdown.ts'
 import { rebuild } from '../../services/projector/rebuild.ts'
 import type { Finding } from '../../services/replay/findings.ts'
 import { type VerifyOptions, verify } from '../../services/replay/verify.ts'
@@ -19,6 +21,7 @@ import { params } from '../support/legal-history.ts'
 import { appendLegalHistories } from '../support/legal-log.ts'
 import { withTempDir } from '../support/temp.ts'
 import { writeRaw } from '../support/write-raw.ts'
+import { whileBuilt } from './clinic.ts'
 
 const signal = new AbortController().signal
 
@@ -120,7 +123,28 @@ test('a projector that is far behind is no difference', () =>
     await projector.stop()
     await p.append({ type: 'TaskDeleted', fractal: uuid, data: {} }, requested())
     await p.complete()
-    assert.equal((await p.verify({ pictures: 0 })).findings, [])
+    const [finding, ...others] = (await p.verify({ pictures: 0 })).findings
+    assert.equal([finding?.kind, others], ['unverified', []])
+    assert.match(finding?.problem ?? '', /^the table stands still at event 3 of 8: .* were not looked at$/)
+  }))
+
+test('a table that is on its way to the end of the log is waited for, also where it is built anew', () =>
+  withPlace(async (p) => {
+    const { db } = p.parts
+    const uuids = [await p.complete(), await p.complete()]
+    await migrateDatabase(db)
+    await whileBuilt(db, async () => {
+      let isOver = false
+      const verifying = p.verify().finally(() => {
+        isOver = true
+      })
+      await pause(8_000)
+      assert.not(isOver)
+      p.start()
+      assert.equal(await verifying, { seq: 6, fractals: 2, images: 2, drawn: 2, findings: [] })
+    })
+    await rm(p.imagesDir, { recursive: true })
+    assert.equal(new Set((await p.verify()).findings.map(({ uuid }) => uuid)), new Set(uuids))
   }))
 
 test('whatever rules of the log allow raises no objection', () =>

@@ -4,8 +4,23 @@ import { z } from 'zod'
 /** JSON Schema (2020-12) of the data of an event. */
 export type Shape = { readonly [keyword: string]: unknown; readonly properties?: Readonly<Record<string, Shape>> }
 
-/** Of a type of event as it is stored, in the version that is written today. */
-export const shapeOf = (schema: z.ZodType): Shape => JSON.parse(JSON.stringify(z.toJSONSchema(schema, { io: 'input' })))
+/**
+ * Of a type of event as it is stored, in the version that is written today. Throws for a schema that refuses or changes
+ * values by a function: no shape would tell it from one that does not.
+ */
+export const shapeOf = (schema: z.ZodType): Shape =>
+  JSON.parse(
+    JSON.stringify(z.toJSONSchema(schema, { io: 'input', override: ({ zodSchema }) => requirePlain(zodSchema) })),
+  )
+
+function requirePlain({ _zod: { def } }: z.core.$ZodType): void {
+  const checks = (def.checks ?? []).map(({ _zod }) => _zod.def.check)
+  const untold = [def.type, ...checks].find((what) => UNTOLD.has(what))
+  if (untold) throw new Error(`a stored schema has a function in it (${untold}): docs/changing-events.md`)
+}
+
+/** What zod calls transforms and the like, `catch`, refinements, and `trim` and the like. */
+const UNTOLD = new Set(['pipe', 'catch', 'custom', 'overwrite'])
 
 /**
  * Whether the later shape says more than the earlier one at most in fields that may be absent: what was written in

@@ -14,6 +14,7 @@ export type CheckName =
   | 'checkpoint'
   | 'projector'
   | 'parked'
+  | 'leftovers'
   | 'queue'
   | 'queue-config'
   | 'queue-position'
@@ -23,6 +24,7 @@ export type CheckName =
   | 'imports'
   | 'operation-queue'
   | 'operators'
+  | 'operations'
   | 'webhooks'
   | 'storage'
   | 'orphan-images'
@@ -42,7 +44,7 @@ export type Diagnosis = {
 
 /** A safe remedy: `what` it does, and how. What several checks ask for is done once. */
 export type Mend = {
-  kind: 'stream' | 'queue' | 'queue-anew' | 'operation-queue' | 'images'
+  kind: 'stream' | 'leftovers' | 'queue' | 'queue-anew' | 'operation-queue' | 'operation-queue-anew' | 'images'
   what: string
   carryOut(): Promise<void>
 }

@@ -3,7 +3,8 @@ import { checkClocks } from './clocks.ts'
 import { type CheckName, type Diagnosis, type Examined, type Mend, notMade } from './diagnosis.ts'
 import { checkStorage } from './image-checks.ts'
 import { checkImports } from './import-checks.ts'
-import { checkOperationQueue, checkOperators } from './operation-checks.ts'
+import { checkLeftovers } from './leftovers.ts'
+import { checkOperationQueue, checkOperations, checkOperators } from './operation-checks.ts'
 import { checkOrphans, type ImageProgress } from './orphans.ts'
 import { type DoctorParts, type Patient, patientOf, requireGoing } from './patient.ts'
 import { checkDatabase, checkParked, checkPosition, checkProjector } from './projection-checks.ts'
@@ -56,6 +57,7 @@ const checks: readonly Check[] = [
   { names: ['log-identity', 'log-end', 'checkpoint'], look: checkPosition },
   one('projector', checkProjector),
   one('parked', checkParked),
+  one('leftovers', checkLeftovers),
   one('queue', checkQueue),
   one('queue-config', checkQueueConfig),
   one('queue-position', checkQueuePosition),
@@ -65,6 +67,7 @@ const checks: readonly Check[] = [
   one('imports', checkImports),
   one('operation-queue', checkOperationQueue),
   one('operators', checkOperators),
+  one('operations', checkOperations),
   one('webhooks', checkWebhooks),
   one('storage', checkStorage),
   one('clocks', checkClocks),

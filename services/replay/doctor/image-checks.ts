@@ -10,7 +10,8 @@ const NEWEST = 5
 
 /** Whether the storage answers, and is the one that the workers write to. */
 export async function checkStorage(patient: Patient): Promise<Examined> {
-  const { db, images } = patient
+  const { db, images, version } = patient
+  if (images.kind === 'nats-object') await version() // a broker that is away is one fault, not two
   try {
     await images.has('0'.repeat(64))
   } catch (error) {

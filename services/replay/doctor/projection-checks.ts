@@ -4,11 +4,12 @@ import { readCheckpoint } from '../../platform/checkpoint.ts'
 import { querying, rootCause } from '../../platform/database.ts'
 import { type LogDifference, verifyPosition } from '../../platform/log-reader.ts'
 import { isMigrated } from '../../platform/migrate.ts'
-import { liveModel } from '../../platform/read-model.ts'
+import { liveModel, nextModel } from '../../platform/read-model.ts'
 import { checkpoint, fractal } from '../../platform/schema.ts'
 import { pause } from '../../platform/shutdown.ts'
 import { positionOf } from '../../projector/checkpoint.ts'
 import { readParked } from '../../projector/held-events.ts'
+import { watchCopy } from '../copy-watch.ts'
 import { REBUILD } from '../findings.ts'
 import { type CheckName, type Examined, ok, skipped, warning, wrong } from './diagnosis.ts'
 import { type Patient, patiently } from './patient.ts'
@@ -112,9 +113,12 @@ export async function checkProjector(patient: Patient): Promise<Examined> {
   const text = `the table is ${behind} events and ${Math.round(seconds)} s behind the log`
   if (behind === 0) return ok('projector', `the table holds all of the log's ${state.lastSeq} events`)
   if (seconds <= LAG_S) return ok('projector', text)
+  const goesOn = (how: string) => warning('projector', `${text}${how}`, 'wait for it; nothing is lost')
+  const isBuilt = watchCopy(db, nextModel)
   for (const until = Date.now() + WATCH_MS; Date.now() < until; await pause(LOOK_MS, signal)) {
     const moved = ((await readCheckpoint(db))?.seq ?? 0) !== seq
-    if (moved) return warning('projector', `${text}, and goes on`, 'wait for it; nothing is lost')
+    if (moved) return goesOn(', and goes on')
+    if (await isBuilt()) return goesOn('; a new one is being built')
   }
   const isThere = (await roll()).some(({ service }) => service === 'projector')
   return isThere

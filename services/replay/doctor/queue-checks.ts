@@ -152,11 +152,13 @@ export async function checkRequests(patient: Patient): Promise<Examined> {
     forgotten.push(uuid)
   }
   if (forgotten.length === 0) return ok('requests', 'none that the queue has passed is without an outcome')
-  const some = forgotten.slice(0, NAMED).join(', ')
-  const others = forgotten.length > NAMED ? ` and ${forgotten.length - NAMED} more` : ''
-  const found = `the queue has passed requests that have no outcome: ${some}${others}`
+  const found = `the queue has passed requests that have no outcome: ${some(forgotten)}`
   return wrong('requests', `${found}; no worker will take them`, MEND, anew(patient))
 }
+
+/** Ids, the first of them by name. */
+export const some = (ids: readonly string[]): string =>
+  `${ids.slice(0, NAMED).join(', ')}${ids.length > NAMED ? ` and ${ids.length - NAMED} more` : ''}`
 
 const anew = (patient: Patient): Mend =>
   mending(

@@ -95,7 +95,8 @@ export const isSlot = (text: string): boolean =>
 
 /** The slot that was filled before this one could be, under no namespace; null for that of a fractal's first event. */
 export function slotBefore(slot: string): string | null {
-  const [, kind, fractal, generation = '1'] = slot.split('.')
+  const [, kind, fractal, generation = '1', entry] = slot.split('.')
+  if (kind === 'attempt' && Number(entry) > 1) return `fractal.attempt.${fractal}.${generation}.${Number(entry) - 1}`
   if (kind !== 'requested') return `fractal.requested.${fractal}.${generation}`
   return generation === '1' ? null : `fractal.outcome.${fractal}.${Number(generation) - 1}`
 }

@@ -34,10 +34,14 @@ export type LogDifference = 'another-log' | 'end-lost' | 'another-event'
 
 /**
  * Throws `log-replaced` where the log is not the one that the position was taken from, or lost its end since
- * (`details.difference`: LogDifference).
+ * (`details.difference`: LogDifference): that position, or `until`, which it is known to have had.
  * Resolves to the stream's creation time and last sequence.
  */
-export async function verifyPosition(log: Look, position: LogPosition): Promise<{ created: string; lastSeq: number }> {
+export async function verifyPosition(
+  log: Look,
+  position: LogPosition,
+  until = position.seq,
+): Promise<{ created: string; lastSeq: number }> {
   const head = await log.head()
   const replaced = (difference: LogDifference, reason: string) =>
     new FaafoError('log-replaced', `cannot go on from event ${position.seq}: ${reason}`, {
@@ -49,7 +53,7 @@ export async function verifyPosition(log: Look, position: LogPosition): Promise<
       `the log was made at ${head.created}, the one read before at ${position.streamCreated}`,
     )
   }
-  if (position.seq > head.lastSeq) {
+  if (until > head.lastSeq) {
     throw replaced('end-lost', `the log ends at event ${head.lastSeq}; its end was lost`)
   }
   if (position.id !== null && position.seq > 0) {
@@ -67,13 +71,20 @@ const PAUSE_MS = 250
 /** A reader that gets nowhere says so every so many tries: some five seconds. */
 const SAID_EVERY = 20
 
-type Reading = { from: LogPosition; signal: AbortSignal; batchSize?: number }
+type Reading = {
+  from: LogPosition
+  /** The sequence with which it ends, one that the log is known to have had; not given: never. */
+  until?: number
+  signal: AbortSignal
+  batchSize?: number
+}
 
 /**
  * Every event after `from`, in order and without gaps, in batches of what is there (at most `batchSize`), for ever
- * until `signal` fires. Memory is bounded: nothing is asked for while batches are not taken. Broker outages are
- * waited out. The position is verified at the start, after every reconnect and whenever the consumer behind it is
- * made anew, before the next batch. Throws `log-replaced` or `undecodable-event`, after the events before it.
+ * until `signal` fires, or to its end. Memory is bounded: nothing is asked for while batches are not taken. Broker
+ * outages are waited out. The position, and the end, are verified at the start, after every reconnect and whenever the
+ * consumer behind it is made anew, before the next batch. Throws `log-replaced` or `undecodable-event`, after the
+ * events before it.
  *
  * Times never run backwards over the log, whatever the broker's clock did. Imported events keep the time of their first
  * log, which says nothing of those around them.
@@ -111,24 +122,26 @@ type Entry = Pick<RecordedEvent, 'seq' | 'id' | 'recordedAt' | 'storedAt'>
 
 async function* readBatches<E extends Entry>(
   { broker, log, logger }: { broker: Broker; log: Look; logger: Logger },
-  { from, signal, batchSize = 1_000 }: Reading,
+  { from, until, signal, batchSize = 1_000 }: Reading,
   read: (delivered: Delivered) => E,
 ): AsyncGenerator<E[], void, undefined> {
   let position = from
   let fruitless = 0
-  while (!signal.aborted) {
+  while (!signal.aborted && position.seq < (until ?? Number.POSITIVE_INFINITY)) {
     const doubt = new AbortController()
     const raise = () => doubt.abort()
     const unsubscribe = broker.onReconnect(raise)
     signal.addEventListener('abort', raise, { once: true })
     try {
-      const head = await verifyPosition(log, position)
+      const head = await verifyPosition(log, position, until)
       position = { ...position, streamCreated: head.created }
-      for await (const batch of readSession({ broker, log }, position, batchSize, doubt.signal, read)) {
+      for await (const found of readSession({ broker, log }, position, batchSize, doubt.signal, read)) {
+        const batch = until === undefined ? found : found.filter(({ seq }) => seq <= until)
         const last = batch.at(-1)
         if (!last) continue
         yield batch
         position = positionAfter(position, last)
+        if (last.seq === until) return
         fruitless = 0
       }
     } catch (error) {

@@ -6,7 +6,7 @@ import { FaafoError, isFaafoError } from '../../events/errors.ts'
 import type { Broker } from '../platform/broker.ts'
 import { VERSION } from '../platform/identity.ts'
 import { type LogMessages, openMessages } from '../platform/log-messages.ts'
-import { type LogMessage, readMessages, verifyPosition } from '../platform/log-reader.ts'
+import { readMessages, startOfLog, verifyPosition } from '../platform/log-reader.ts'
 import type { Logger } from '../platform/logger.ts'
 import { fileStore } from '../storage/file-store.ts'
 import type { ImageStore } from '../storage/image-store.ts'
@@ -14,6 +14,7 @@ import { eventsFile, imagesFolder, readLines, readManifest, writeManifest, writi
 import { type ExportedEvent, lineOf, type Manifest, originOf } from './export-format.ts'
 import { copyImage, forEachImage } from './export-images.ts'
 import { cursorText } from './findings.ts'
+import { interrupted, throughOutages } from './outages.ts'
 
 export type ExportOptions = {
   /** Made where it is not there. One that holds an export of the same log gets what is new. */
@@ -37,9 +38,9 @@ const BATCH = 5_000
 /**
  * Writes the log, as far as it goes now, into a folder. Whatever ends it, the manifest goes on speaking of an export
  * that is whole, and the next one goes on at the last whole line. Two of them at once are no harm: what a line says and
- * where it stands hang on the log alone. Throws `log-replaced` where the folder holds an export of another log,
- * `export-unusable` where what it holds is damaged, `invalid-request`, `storage-unavailable`, `storage-full`,
- * `log-unavailable`, `aborted`.
+ * where it stands hang on the log alone, and the manifest is that of the one which goes further. Throws `log-replaced`
+ * where the folder holds an export of another log, or the log loses its end meanwhile, `export-unusable` where what it
+ * holds is damaged, `invalid-request`, `storage-unavailable`, `storage-full`, `log-unavailable`, `aborted`.
  */
 export async function exportLog(
   { broker, logger }: { broker: Broker; logger: Logger },
@@ -50,19 +51,20 @@ export async function exportLog(
   const manifest = await openExport(dir, log, since)
   const target = fileStore(imagesFolder(dir))
   const count = withImages || manifest.images ? { copied: 0, missing: 0 } : null
-  const takeImages = async (lines: readonly ExportedEvent[]) => {
+  const copy = async (key: string) =>
+    (await target.has(key)) ? 'copied' : copyImage(key, { from: images, to: target, signal })
+  async function takeImages(lines: readonly ExportedEvent[], count: Manifest['images']): Promise<void> {
+    if (signal.aborted) throw interrupted()
     if (!count) return
     await forEachImage(lines, async (key) => {
-      const isThere =
-        (await target.has(key)) || (await copyImage(key, { from: images, to: target, signal })) === 'copied'
-      count[isThere ? 'copied' : 'missing']++
+      const outcome = await throughOutages(signal, () => copy(key))
+      count[outcome === 'copied' ? 'copied' : 'missing']++
     })
   }
 
   let end = startOf(manifest)
   for await (const lines of wholeLines(dir, manifest)) {
-    if (signal.aborted) throw interrupted()
-    await takeImages(lines)
+    await takeImages(lines, count)
     for (const line of lines) end = endAfter(end, line, line.hash, line.end)
     onProgress({ done: end.seq, total: lastSeq })
   }
@@ -73,7 +75,8 @@ export async function exportLog(
   const file = eventsFile(dir)
   const handle = await writing(file, () => open(file, constants.O_RDWR | constants.O_CREAT))
   try {
-    for await (const batch of messagesBetween(position, lastSeq)) {
+    const reading = { from: position, until: lastSeq, signal, batchSize: BATCH }
+    for await (const batch of readMessages({ broker, log, logger }, reading)) {
       const offset = end.bytes
       const pieces: Buffer[] = []
       const lines: ExportedEvent[] = []
@@ -83,36 +86,33 @@ export async function exportLog(
         lines.push(exported)
         end = endAfter(end, exported, hash, end.bytes + bytes.length)
       }
-      await takeImages(lines)
+      await takeImages(lines, count)
       const all = Buffer.concat(pieces)
       await writing(file, () => writeAll(handle, all, offset))
       onProgress({ done: end.seq, total: lastSeq })
     }
+    if (end.seq < lastSeq) throw interrupted()
     await writing(file, () => handle.sync())
   } finally {
     await handle.close()
   }
-  const { events, bytes, first, last, head } = end
-  const written = { events, bytes, first, last, head, images: count }
-  const now = new Date().toISOString()
-  await writeManifest(dir, { ...manifest, ...written, program: VERSION, writtenAt: now, complete: true })
-  return { events, added: events - known, first, last, head, images: count }
+  const { seq: _, id: __, time: ___, ...written } = end
+  const writtenAt = new Date().toISOString()
+  const ours = { ...manifest, ...written, images: count, program: VERSION, writtenAt, complete: true }
+  const { events, first, last, head, images: taken } = await conclude(ours)
+  return { events, added: events - known, first, last, head, images: taken }
 
-  async function* messagesBetween(from: typeof position, until: number): AsyncGenerator<LogMessage[]> {
-    if (from.seq >= until) return
-    const done = new AbortController()
-    const reading = { from, signal: AbortSignal.any([signal, done.signal]), batchSize: BATCH }
-    const batches = readMessages({ broker, log, logger }, reading)
-    try {
-      for await (const batch of batches) {
-        yield batch.filter(({ seq }) => seq <= until)
-        if ((batch.at(-1)?.seq ?? 0) >= until) return
-      }
-    } finally {
-      done.abort()
-      await batches.return()
+  /** Another export may have ended here meanwhile: the one that goes further stands, with images if either has any. */
+  async function conclude(ours: Manifest): Promise<Manifest> {
+    const theirs = await readManifest(dir)
+    const further = theirs?.complete && theirs.events > ours.events ? theirs : ours
+    if (!further.images && (ours.images || theirs?.images)) {
+      const count = { copied: 0, missing: 0 }
+      for await (const lines of readLines(dir, further)) await takeImages(lines, count)
+      return conclude({ ...further, images: count })
     }
-    throw interrupted()
+    if (further === ours) await writeManifest(dir, ours)
+    return further
   }
 }
 
@@ -132,7 +132,9 @@ async function openExport(dir: string, log: LogMessages, since: Cursor | undefin
     if (await readManifest(dir)) return openExport(dir, log, since) // another export has begun meanwhile
     throw new FaafoError('export-unusable', `cannot export to ${dir}: it holds events.ndjson, but no manifest.json`)
   }
-  const { created } = await log.head()
+  // Before anything is written: a folder keeps to its beginning.
+  const from = since ? { ...startOfLog, seq: since.seq, id: since.idPrefix } : startOfLog
+  const { created } = await verifyPosition(log, from)
   const begun = { program: VERSION, writtenAt: new Date().toISOString(), log: created, since: asked ?? null }
   const nothing = { complete: false, events: 0, bytes: 0, first: null, last: null, head: originOf(begun), images: null }
   // Before the first line, which nobody could tell the log of.
@@ -177,5 +179,3 @@ async function writeAll(handle: FileHandle, bytes: Uint8Array, offset: number): 
     done += bytesWritten
   }
 }
-
-const interrupted = () => new FaafoError('aborted', 'cannot go on exporting: it was interrupted')

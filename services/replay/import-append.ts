@@ -1,8 +1,7 @@
 import { FaafoError, isFaafoError, messageOf } from '../../events/errors.ts'
-import type { Names } from '../../events/subjects.ts'
-import type { LogMessages } from '../platform/log-messages.ts'
 import type { Line } from './export-folder.ts'
 import { messageOf as storedMessageOf } from './export-format.ts'
+import type { ImportLog } from './import-log.ts'
 import { type Conflict, conflictOf, eventIdOf, fractalOf } from './import-plan.ts'
 import { interrupted, throughOutages } from './outages.ts'
 
@@ -25,7 +24,7 @@ export type LineAppender = {
 
 /** `conflicts`, by fractal, gets those that come up only now. */
 export function createLineAppender(
-  { log, names }: { log: LogMessages; names: Names },
+  { broker, log, stored }: ImportLog,
   { importId, conflicts, signal }: { importId: string; conflicts: Map<string, Conflict>; signal: AbortSignal },
 ): LineAppender {
   const underway = new Map<string, Promise<void>>()
@@ -37,14 +36,17 @@ export function createLineAppender(
     headers['ce-recordedtime'] ??= line.recordedtime
     headers['ce-importid'] = importId
     const id = eventIdOf(line)
-    const subject = names.inNamespace(line.slot)
+    const subject = broker.names.inNamespace(line.slot)
     const entry = { subject, id, message: { headers, body }, what: `line ${line.number}`, details: {} }
     try {
       const done = await throughOutages(signal, () => log.append(entry, { withinMs: TRY_MS, signal }))
-      if ('seq' in done || done.holder.id === id) appended++
-      else conflicts.set(fractalOf(line), conflictOf(line, done.holder.id))
+      const holder = 'holder' in done ? done.holder : { seq: done.seq, id }
+      if (holder.id === id) {
+        stored(holder)
+        appended++
+      } else conflicts.set(fractalOf(line), conflictOf(line, holder.id))
     } catch (error) {
-      if (!isFaafoError(error) || error.code === 'aborted') throw error
+      if (!isFaafoError(error) || error.code === 'aborted' || error.code === 'log-replaced') throw error
       const reason = error.code === 'log-unavailable' ? 'the broker does not answer' : messageOf(error)
       const message = `cannot import line ${line.number}: ${reason}; import again to go on there`
       throw new FaafoError(error.code, message, { cause: error })
@@ -64,12 +66,12 @@ export function createLineAppender(
       if (failure) return settled()
       if (signal.aborted) throw interrupted()
       if (conflicts.has(fractal)) return
-      const stored = append(line)
+      const appending = append(line)
         .catch((error) => {
           failure ??= error
         })
         .finally(() => underway.delete(fractal))
-      underway.set(fractal, stored)
+      underway.set(fractal, appending)
     },
     settled,
     appended: () => appended,

@@ -1,13 +1,15 @@
-import { FaafoError, isFaafoError } from '../../events/errors.ts'
-import { type Names, slotBefore } from '../../events/subjects.ts'
-import type { LogMessages } from '../platform/log-messages.ts'
+import { FaafoError } from '../../events/errors.ts'
+import { importIdOf } from '../../events/import.ts'
+import { slotBefore } from '../../events/subjects.ts'
+import { walk } from '../platform/slots.ts'
 import { type Line, readLines } from './export-folder.ts'
 import type { Manifest } from './export-format.ts'
+import type { ImportLog } from './import-log.ts'
 import { interrupted, throughOutages } from './outages.ts'
 
 /**
- * A slot that another event has here, or (`inLog` is null) one that is not to be filled because what comes before it is
- * not here: its fractal stays as it is here.
+ * A slot that is not to be filled, and whose fractal stays as it is here: another event has it; a fractal that it
+ * deletes was retried here, or one that it retries was deleted; or what comes before it is not here (`inLog` is null).
  */
 export type Conflict = {
   fractal: string
@@ -51,27 +53,45 @@ export const conflictOf = (line: Line, inLog: string | null): Conflict => ({
  * fractals of which the log has nothing: what came before could never be put before it; `log-unavailable`, `aborted`.
  */
 export async function planImport(
-  { log, names }: { log: LogMessages; names: Names },
+  { broker, log, isEmpty }: Pick<ImportLog, 'broker' | 'log' | 'isEmpty'>,
   dir: string,
   manifest: Manifest,
   { signal, onLines }: { signal: AbortSignal; onLines: (lines: readonly Line[]) => void },
 ): Promise<ImportPlan> {
   const there = new Uint8Array(Math.ceil((manifest.events + 1) / 8))
   const conflicts = new Map<string, Conflict>()
-  const open = new Map<string, string>()
-  /** By slot: the first line that stands after what neither the log has nor, as far as is known, the export before it. */
-  const lacking = new Map<string, Conflict>()
-  const isEmpty = await throughOutages(signal, () => isNothingIn(log))
+  const open: Open = new Map()
+  /** By slot: the first line in conflict, unless the export has an event there: any or, if it says one, `inLog`. */
+  const doubtful = new Map<string, Conflict>()
   const isWhole = manifest.since === null
+  const importId = importIdOf(manifest.log)
   let count = 0
 
   const read = async (slot: string) =>
-    isEmpty ? null : throughOutages(signal, () => log.read(names.inNamespace(slot)))
+    isEmpty ? null : throughOutages(signal, () => log.read(broker.names.inNamespace(slot)))
+
+  /** What shows that a fractal which that line deletes was retried here, or one that it retries was deleted. */
+  async function rivalOf({ slot }: Line): Promise<{ slot: string; id: string } | null> {
+    const [, kind, fractal, generation] = slot.split('.')
+    const held = async (slot: string) => {
+      const holder = await read(slot)
+      return holder && { ...holder, slot }
+    }
+    let rival = null
+    if (kind === 'removed') {
+      rival = (await walk((n) => held(`fractal.requested.${fractal}.${n + 1}`))).at(-1)
+    } else if (kind === 'requested' && generation !== '1') {
+      rival = await held(`fractal.removed.${fractal}`)
+    }
+    return rival && rival.importId !== importId ? rival : null // else it came from the same log
+  }
 
   async function look({ line, before }: Looked): Promise<void> {
     const holder = await read(line.slot)
     if (!holder) {
-      if (before !== null && !(await read(before))) keepFirst(lacking, before, conflictOf(line, null))
+      if (before !== null && !(await read(before))) keepFirst(doubtful, before, conflictOf(line, null))
+      const rival = await rivalOf(line)
+      if (rival) keepFirst(doubtful, rival.slot, conflictOf(line, rival.id))
       return
     }
     if (holder.id === eventIdOf(line)) {
@@ -85,7 +105,7 @@ export async function planImport(
   for await (const lines of readLines(dir, manifest)) {
     const queue = lines
       .map((line): Looked => {
-        const before = isWhole ? null : slotBefore(line.slot)
+        const before = isWhole ? null : filledBefore(line)
         const isNear = before !== null && isOpen(open, before)
         follow(open, line.slot)
         return { line, before: isNear ? null : before }
@@ -97,8 +117,8 @@ export async function planImport(
     if (!isEmpty || !isWhole) await Promise.all(Array.from({ length: LOOKS }, lane))
     onLines(lines)
   }
-  if (lacking.size > 0) await strikeThoseIn(dir, manifest, lacking, signal)
-  for (const conflict of [...lacking.values()].sort((a, b) => a.line - b.line)) {
+  if (doubtful.size > 0) await strikeThoseIn(dir, manifest, doubtful, signal)
+  for (const conflict of [...doubtful.values()].sort((a, b) => a.line - b.line)) {
     const { fractal } = conflict
     if (conflicts.has(fractal)) continue
     if (!(await read(`fractal.requested.${fractal}.1`))) throw cannotGoOn(dir, manifest, conflict)
@@ -122,10 +142,13 @@ function keepFirst(of: Map<string, Conflict>, key: string, conflict: Conflict): 
 }
 
 /** Reads the export once more, rather than to remember all that is in it. */
-async function strikeThoseIn(dir: string, manifest: Manifest, lacking: Map<string, Conflict>, signal: AbortSignal) {
+async function strikeThoseIn(dir: string, manifest: Manifest, doubtful: Map<string, Conflict>, signal: AbortSignal) {
   for await (const lines of readLines(dir, manifest)) {
     if (signal.aborted) throw interrupted()
-    for (const { slot } of lines) lacking.delete(slot)
+    for (const line of lines) {
+      const inLog = doubtful.get(line.slot)?.inLog
+      if (inLog === null || inLog === eventIdOf(line)) doubtful.delete(line.slot)
+    }
   }
 }
 
@@ -136,25 +159,29 @@ const cannotGoOn = (dir: string, { since }: Manifest, { fractal, line }: Conflic
     { details: { line, fractal } },
   )
 
-/** So, too, where there is no stream yet: only a dry run comes to that. */
-async function isNothingIn(log: LogMessages): Promise<boolean> {
-  try {
-    return (await log.head()).lastSeq === 0
-  } catch (error) {
-    if (isFaafoError(error, 'log-unavailable') && error.details.missing !== undefined) return true
-    throw error
+/** The slot that was filled before this line's: of an image the start that made it, where the event says which. */
+function filledBefore({ slot, event: { type, data } }: Line): string | null {
+  if (type !== 'TaskCompleted' || typeof data !== 'object' || data === null || !('started' in data)) {
+    return slotBefore(slot)
   }
+  return `${slot.replace('.outcome.', '.attempt.')}.${data.started}`
 }
 
-/** Whether that is the request of a fractal that is open. */
-function isOpen(open: ReadonlyMap<string, string>, slot: string): boolean {
-  const [, kind, fractal = '', generation] = slot.split('.')
-  return kind === 'requested' && open.get(fractal) === generation
+/** The newest generation of each fractal for as long as it is without an outcome, and the last of its attempts. */
+type Open = Map<string, { generation: string; entry: number }>
+
+/** Whether that is the request, or an attempt, of a fractal that is open. */
+function isOpen(open: Open, slot: string): boolean {
+  const [, kind, fractal = '', generation, entry = 0] = slot.split('.')
+  const last = open.get(fractal)
+  if (!last || last.generation !== generation) return false
+  return kind === 'requested' || (kind === 'attempt' && Number(entry) <= last.entry)
 }
 
-/** Keeps the newest generation of each fractal for as long as it is without an outcome. */
-function follow(open: Map<string, string>, slot: string): void {
-  const [, kind, fractal = '', generation = ''] = slot.split('.')
-  if (kind === 'requested') open.set(fractal, generation)
-  else if (kind === 'removed' || (kind === 'outcome' && open.get(fractal) === generation)) open.delete(fractal)
+function follow(open: Open, slot: string): void {
+  const [, kind, fractal = '', generation = '', entry] = slot.split('.')
+  const isNewest = open.get(fractal)?.generation === generation
+  if (kind === 'requested') open.set(fractal, { generation, entry: 0 })
+  else if (kind === 'attempt' && isNewest) open.set(fractal, { generation, entry: Number(entry) })
+  else if (kind === 'removed' || (kind === 'outcome' && isNewest)) open.delete(fractal)
 }

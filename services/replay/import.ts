@@ -7,7 +7,6 @@ import { importIdOf, importKind } from '../../events/import.ts'
 import { aggregatesOf } from '../platform/aggregates.ts'
 import type { Broker } from '../platform/broker.ts'
 import { identify, VERSION } from '../platform/identity.ts'
-import { openMessages } from '../platform/log-messages.ts'
 import { answerRollCall } from '../platform/roll-call.ts'
 import { fileStore } from '../storage/file-store.ts'
 import type { ImageStore } from '../storage/image-store.ts'
@@ -15,6 +14,7 @@ import { imagesFolder, type Line, readLines, readManifest } from './export-folde
 import type { Manifest } from './export-format.ts'
 import { copyImage, forEachImage } from './export-images.ts'
 import { createLineAppender } from './import-append.ts'
+import { type ImportLog, openImportLog } from './import-log.ts'
 import { type Conflict, fractalOf, planImport } from './import-plan.ts'
 import { interrupted, throughOutages } from './outages.ts'
 
@@ -48,41 +48,41 @@ export type Imported = {
  * Appends what an export holds and the log does not, in its order, its events as they were but for the sequence. A
  * fractal that went another way here stays as it is here, and is told as a conflict; all others are imported whole. May
  * be killed at any moment: done again it goes on. Throws `export-unusable` before anything is written where any byte
- * of the lines is not what it was, or what comes before them is not here; `log-unavailable`, `log-full`,
- * `storage-unavailable`, `storage-full`, `aborted`.
+ * of the lines is not what it was, or what comes before them is not here; `log-replaced` where what was stored is gone
+ * before it is over; `log-unavailable`, `log-full`, `storage-unavailable`, `storage-full`, `aborted`.
  */
 export async function importLog(broker: Broker, options: ImportOptions): Promise<Imported> {
   const manifest = await requireComplete(options.dir)
   const id = importIdOf(manifest.log)
   const self = { service: 'import', id: randomUUID(), name: id, host: hostname(), version: VERSION } as const
   const over = new AbortController()
+  const signal = AbortSignal.any([options.signal, over.signal])
+  setMaxListeners(0, signal) // every append listens
+  const log = await openImportLog(broker, signal)
   if (!options.dryRun) answerRollCall(broker, () => self, over.signal) // one that was begun and does not was given up
   try {
-    return await bring(broker, { id, manifest }, options)
+    return await bring(log, { id, manifest }, { ...options, signal })
   } finally {
+    log.close()
     over.abort()
   }
 }
 
 async function bring(
-  broker: Broker,
+  log: ImportLog,
   { id, manifest }: { id: string; manifest: Manifest },
-  { dir, images, dryRun, signal: asked, onProgress = () => {} }: ImportOptions,
+  { dir, images, dryRun, signal, onProgress = () => {} }: ImportOptions,
 ): Promise<Imported> {
-  const signal = AbortSignal.any([asked])
-  setMaxListeners(0, signal) // every append listens
-  const { names } = broker
-  const parts = { log: openMessages(broker), names }
   const exported = fileStore(imagesFolder(dir))
   const count: Imported['images'] = manifest.images ? { copied: 0, missing: 0, damaged: [] } : null
-  const record = recordOf(broker, id, manifest, signal)
+  const record = recordOf(log.broker, id, manifest, signal)
 
   const total = manifest.events
   const said = (step: ImportProgress['step'], lines: readonly Line[]) => {
     if (signal.aborted) throw interrupted()
     onProgress({ step, done: lines.at(-1)?.number ?? 0, total })
   }
-  const plan = await planImport(parts, dir, manifest, { signal, onLines: (lines) => said('verifying', lines) })
+  const plan = await planImport(log, dir, manifest, { signal, onLines: (lines) => said('verifying', lines) })
   const { conflicts, there: duplicates, unfinished } = plan
   const isNew = (line: Line) => !plan.isThere(line.number) && !conflicts.has(fractalOf(line))
 
@@ -97,10 +97,12 @@ async function bring(
 
   if (!dryRun && duplicates < total) await record.begin()
   let wouldAppend = 0
-  const appender = createLineAppender(parts, { importId: id, conflicts, signal })
+  const appender = createLineAppender(log, { importId: id, conflicts, signal })
   try {
     for await (const lines of readLines(dir, manifest)) {
-      if (count) await forEachImage(lines, (key, line) => takeImage(key, line, count))
+      if (count) {
+        await forEachImage(lines, (key, line) => throughOutages(signal, () => takeImage(key, line, count)))
+      }
       for (const line of lines) {
         if (!isNew(line)) continue
         if (dryRun) wouldAppend++
@@ -113,7 +115,10 @@ async function bring(
   }
   const appended = dryRun ? wouldAppend : appender.appended()
   const counts = { appended, duplicates, conflicts: conflicts.size }
-  if (!dryRun) await record.finish(counts)
+  if (!dryRun) {
+    await log.verify()
+    await record.finish(counts)
+  }
   const skipped = total - appended - duplicates
   return { id, events: total, ...counts, skipped, conflicts: [...conflicts.values()], unfinished, images: count }
 }
@@ -137,12 +142,14 @@ async function requireComplete(dir: string): Promise<Manifest> {
 /** What is told of the import in the log of what is not a fractal. */
 function recordOf(broker: Broker, id: string, { log, first, last, events }: Manifest, signal: AbortSignal) {
   const imports = aggregatesOf(broker, importKind)
+  const newestOf = () => throughOutages(signal, () => imports.newest(id))
+  let isBegun = false
   type Event = Pick<AggregateEvent<typeof importKind>, 'type' | 'data'>
 
   /** Until somebody has recorded it, which another import of the same export may do at the same time. */
   async function ensure(event: Event): Promise<void> {
     for (;;) {
-      const newest = await throughOutages(signal, () => imports.newest(id))
+      const newest = await newestOf()
       if ((newest?.type ?? 'ImportFinished') === event.type) return
       const next = { ...event, aggregate: id, version: (newest?.version ?? 0) + 1 } as NewAggregateEvent<
         typeof importKind
@@ -151,9 +158,15 @@ function recordOf(broker: Broker, id: string, { log, first, last, events }: Mani
       await throughOutages(signal, () => imports.append(identified, { withinMs: 10_000, signal }))
     }
   }
+  async function begin(): Promise<void> {
+    await ensure({ type: 'ImportBegun', data: { log, first, last, events } })
+    isBegun = true
+  }
   return {
-    begin: () => ensure({ type: 'ImportBegun', data: { log, first, last, events } }),
-    finish: (data: { appended: number; duplicates: number; conflicts: number }) =>
-      ensure({ type: 'ImportFinished', data }),
+    begin,
+    async finish(data: { appended: number; duplicates: number; conflicts: number }): Promise<void> {
+      if (isBegun && !(await newestOf())) await begin() // that was lost, and workers wait for its end
+      await ensure({ type: 'ImportFinished', data })
+    },
   }
 }

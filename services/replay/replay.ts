@@ -68,9 +68,11 @@ type Tailing = {
 
 /**
  * Each call opens what it needs and has closed it once it is over. All throw FaafoError: `unreachable` where no broker
- * answers within five seconds, or no database; `log-unavailable` where the broker refuses us, or goes away meanwhile;
- * `invalid-config` where `databaseUrl` or `storageUrl` is needed and was not given; `invalid-request` for a cursor, time or uuid
- * that is none; `internal` for what nobody expected, such as a right that the database does not grant.
+ * answers within five seconds, or no database; `log-unavailable` where the broker refuses us, or is away when something is
+ * looked up: what reads the log from one end to the other waits for it, `importFrom` for a minute; `log-replaced` where it comes
+ * back without what was read or stored; `invalid-config` where `databaseUrl` or `storageUrl` is needed and was not given;
+ * `invalid-request` for a cursor, time or uuid that is none; `internal` for what nobody expected, such as a right that the
+ * database does not grant.
  * With `dryRun` nothing is changed. Counts are in events, images or pictures. Where the schema of the database is older than this
  * version's, all but `doctor` bring it up to date first, as a service does that starts.
  */

@@ -25,7 +25,7 @@ const LAST = 10
 
 /**
  * Events in the order of the log, until `signal` fires or, where it does not follow, the end that the log has now.
- * Throws `log-replaced` where the cursor is not of this log, `log-unavailable`.
+ * Throws `log-replaced` where the cursor is not of this log, or that end is lost meanwhile, `log-unavailable`.
  */
 export async function* tailLog(
   parts: { broker: Broker; log: Log; logger: Logger },
@@ -34,25 +34,15 @@ export async function* tailLog(
   const { lastSeq } = await parts.log.head()
   const from = await positionOf(parts.log, since ?? { seq: Math.max(0, lastSeq - LAST), idPrefix: null })
   await verifyPosition(parts.log, from)
-  if (!follow && from.seq >= lastSeq) return
   const after = since && 'time' in since ? since.time : Number.NEGATIVE_INFINITY
-  const done = new AbortController()
-  const batches = readAll(parts, { from, signal: AbortSignal.any([signal, done.signal]) })
-  try {
-    for await (const batch of batches) {
-      for (const event of batch) {
-        if (!follow && event.seq > lastSeq) return
-        const isAsked =
-          event.recordedAt >= after &&
-          (uuids.length === 0 || uuids.includes(event.fractal)) &&
-          (types.length === 0 || types.includes(event.type))
-        if (isAsked) yield event
-      }
-      if (!follow && (batch.at(-1)?.seq ?? 0) >= lastSeq) return
+  for await (const batch of readAll(parts, { from, signal, ...(!follow && { until: lastSeq }) })) {
+    for (const event of batch) {
+      const isAsked =
+        event.recordedAt >= after &&
+        (uuids.length === 0 || uuids.includes(event.fractal)) &&
+        (types.length === 0 || types.includes(event.type))
+      if (isAsked) yield event
     }
-  } finally {
-    done.abort()
-    await batches.return()
   }
 }
 

@@ -1,8 +1,9 @@
 import fc from 'fast-check'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { kindNames, namesIn } from '../../events/subjects.ts'
+import { kindNames, namesIn, slotBefore } from '../../events/subjects.ts'
 import { newEvent } from '../support/event-arbitraries.ts'
+import { legalHistory } from '../support/legal-history.ts'
 
 const uuid = '0f5b0d5c-8f5e-4c1e-9f0b-3f1f6f2a7c11'
 const namespace = fc.constantFrom('', 'blue', 'team_7-b')
@@ -49,6 +50,25 @@ test('the outcomes of one generation compete for one slot', () => {
   assert.is(
     slot({ type: 'TaskCancelled', fractal: uuid, data: { generation: 3, reason: 'asked for' } }),
     outcome(uuid, 3),
+  )
+})
+
+test('the slot before one is filled before it in every history, and leaves out no attempt', () => {
+  const { slot, requested, attempt, outcome, removed } = namesIn('')
+  assert.is(slotBefore(requested(uuid, 1)), null)
+  assert.is(slotBefore(requested(uuid, 3)), outcome(uuid, 2))
+  assert.is(slotBefore(attempt(uuid, 2, 1)), requested(uuid, 2))
+  assert.is(slotBefore(attempt(uuid, 2, 3)), attempt(uuid, 2, 2))
+  assert.is(slotBefore(outcome(uuid, 2)), requested(uuid, 2))
+  assert.is(slotBefore(removed(uuid)), requested(uuid, 1))
+  fc.assert(
+    fc.property(legalHistory, (history) => {
+      const filled = new Set<string | null>([null])
+      for (const event of history) {
+        assert.ok(filled.has(slotBefore(slot(event))), slot(event))
+        filled.add(slot(event))
+      }
+    }),
   )
 })
 

@@ -1,18 +1,22 @@
 import { Buffer } from 'node:buffer'
-import { appendFile, mkdir, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises'
+import { appendFile, cp, mkdir, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import fc from 'fast-check'
-import { v4 } from 'uuid'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { cursorOf, parseCursor } from '../../events/cursor.ts'
 import { FaafoError } from '../../events/errors.ts'
+import type { Broker } from '../../services/platform/broker.ts'
+import { exportLog } from '../../services/replay/export.ts'
 import { readLines, readManifest } from '../../services/replay/export-folder.ts'
 import { originOf } from '../../services/replay/export-format.ts'
-import { requested, withAdministration } from '../platform/with-log.ts'
+import { tailLog } from '../../services/replay/tail.ts'
+import { identified, requested, withAdministration } from '../platform/with-log.ts'
 import { generateLog } from '../support/generated-log.ts'
+import { completed } from '../support/legal-history.ts'
 import { appendLegalHistories } from '../support/legal-log.ts'
-import { withOnePlace } from './with-export.ts'
+import { until } from '../support/until.ts'
+import { type Place, withOnePlace } from './with-export.ts'
 
 const fileOf = (dir: string) => join(dir, 'events.ndjson')
 
@@ -32,6 +36,37 @@ const refused = async (work: Promise<unknown>): Promise<FaafoError> => {
   )
   if (!(error instanceof FaafoError)) assert.unreachable(`it is refused: ${error}`)
   return error as FaafoError
+}
+
+/** Whoever reads the log through it is kept waiting before the first event. */
+function heldBroker(actual: Broker) {
+  let [isReading, isHeld] = [false, true]
+  const broker: Broker = {
+    ...actual,
+    nc() {
+      if (isReading && isHeld) throw new FaafoError('log-unavailable', 'cannot reach the log: it is held')
+      return actual.nc()
+    },
+    onReconnect(callback) {
+      isReading = true
+      return actual.onReconnect(callback)
+    },
+  }
+  return {
+    broker,
+    isReading: () => isReading,
+    release() {
+      isHeld = false
+    },
+  }
+}
+
+const put = async (place: Place, text: string) => (await place.images.put([Buffer.from(text)])).key
+
+/** A fractal that has that image. */
+async function appendCompleted({ log }: Place, imageKey: string): Promise<void> {
+  const { fractal } = (await log.append(requested())).event
+  await log.append(identified({ type: 'TaskCompleted', fractal, data: { ...completed(1).data, imageKey } }))
 }
 
 test('an export has a line for each event, in the order of the log, and the manifest says what they are of', () =>
@@ -181,6 +216,69 @@ test('exports into one folder at the same time write the same', () =>
     assert.is((await linesOf(dir)).length, 3_000)
   }))
 
+for (const [first, second] of [
+  [false, true],
+  [true, false],
+]) {
+  const images = (isWith: boolean | undefined) => (isWith ? 'with' : 'without')
+  test(`an export ${images(first)} images that ends after a later one ${images(second)} takes nothing back`, () =>
+    withOnePlace(async (place, dir) => {
+      const { logger } = place
+      for (const grows of [true, false]) {
+        await rm(dir, { recursive: true, force: true })
+        await appendCompleted(place, await put(place, `one, ${grows}`))
+        const { broker, isReading, release } = heldBroker(place.broker)
+        const options = { dir, images: place.images, withImages: first === true, signal: new AbortController().signal }
+        const exporting = exportLog({ broker, logger }, options)
+        await until(isReading, { what: 'the first is under way' })
+        if (grows) await appendCompleted(place, await put(place, `two, ${grows}`))
+        const { events } = await place.exportTo(dir, { withImages: second === true })
+        release()
+        const ended = await exporting
+        const copied = events / 2
+        assert.equal([ended.events, ended.images], [events, { copied, missing: 0 }])
+        const { complete, events: said, images } = (await readManifest(dir)) ?? {}
+        assert.equal([complete, said, images], [true, events, { copied, missing: 0 }])
+        assert.is((await linesOf(dir)).length, events)
+        const names = (await readdir(join(dir, 'images'), { recursive: true })).filter((name) => name.endsWith('.png'))
+        assert.is(names.length, copied)
+      }
+    }))
+}
+
+test('an end that the log loses while it is read is not waited for', () =>
+  withOnePlace(async (place, dir) => {
+    const { logger, log, server } = place
+    await generateLog(server.url, 9)
+    const store = join(server.storeDir, 'jetstream')
+    await server.stop()
+    await cp(store, `${dir}-store`, { recursive: true })
+    await server.restart()
+    await log.append(requested(), { withinMs: 10_000 })
+    const signal = AbortSignal.timeout(30_000) // it would wait for ever
+    const [exported, tailed] = [heldBroker(place.broker), heldBroker(place.broker)]
+    const tail = async () => {
+      const parts = { broker: tailed.broker, log, logger }
+      for await (const _ of tailLog(parts, { since: parseCursor('0'), follow: false, signal }));
+    }
+    const reading = Promise.all([
+      refused(exportLog({ broker: exported.broker, logger }, { dir, images: place.images, withImages: false, signal })),
+      refused(tail()),
+    ])
+    await until(() => exported.isReading() && tailed.isReading(), { what: 'both are under way' })
+    await server.kill()
+    await rm(store, { recursive: true })
+    await cp(`${dir}-store`, store, { recursive: true })
+    await server.restart()
+    exported.release()
+    tailed.release()
+    for (const { code, message } of await reading) {
+      assert.is(code, 'log-replaced', message)
+      assert.match(message, /the log ends at event 9; its end was lost/)
+    }
+    assert.is((await place.exportTo(dir)).events, 9)
+  }))
+
 test('while the log grows an export ends where the log ended when it began', () =>
   withOnePlace(async (place, dir) => {
     await generateLog(place.server.url, 3_000)
@@ -208,8 +306,8 @@ test('an export since a cursor has what came after it, and a folder keeps to its
     const elsewhere = `${dir}-elsewhere`
     for (const wrong of ['10-00000000', '31']) {
       assert.is((await refused(place.exportTo(elsewhere, { since: parseCursor(wrong) }))).code, 'log-replaced')
-      await rm(elsewhere, { recursive: true })
     }
+    assert.is((await place.exportTo(elsewhere, { since })).events, 20)
   }))
 
 test('an export of another log is not gone on with, nor one without its manifest', () =>
@@ -247,26 +345,13 @@ test('where nothing is in the log, or nothing can be written, it says so', () =>
 
 test('images come along, those that are not to be had are counted, and a folder that has them gets the new ones', () =>
   withOnePlace(async (place, dir) => {
-    const complete = async (imageKey: string) => {
-      const { fractal } = (await place.log.append(requested())).event
-      const data = { generation: 1, started: 1, imageKey, checksum: imageKey, pixelChecksum: imageKey, size: 3 }
-      const event = {
-        type: 'TaskCompleted' as const,
-        id: v4(),
-        fractal,
-        source: '/test',
-        time: new Date().toISOString(),
-      }
-      await place.log.append({ ...event, data: { ...data, duration: 1, generatedBy: 'x', kernelVersion: '1' } })
-    }
-    const put = async (text: string) => (await place.images.put([Buffer.from(text)])).key
-    await complete(await put('one'))
+    await appendCompleted(place, await put(place, 'one'))
     assert.is((await place.exportTo(dir)).images, null)
     assert.equal((await place.exportTo(dir, { withImages: true })).images, { copied: 1, missing: 0 })
-    const lost = await put('two')
+    const lost = await put(place, 'two')
     await place.images.remove(lost)
-    await complete(lost)
-    await complete(await put('three'))
+    await appendCompleted(place, lost)
+    await appendCompleted(place, await put(place, 'three'))
     assert.equal((await place.exportTo(dir)).images, { copied: 2, missing: 1 })
     const names = (await readdir(join(dir, 'images'), { recursive: true })).filter((name) => name.endsWith('.png'))
     assert.is(names.length, 2)

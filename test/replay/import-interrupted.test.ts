@@ -1,7 +1,14 @@
+import { Buffer } from 'node:buffer'
+import { cp, rm } from 'node:fs/promises'
+import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { isFaafoError } from '../../events/errors.ts'
+import { exportLog } from '../../services/replay/export.ts'
+import { openStore } from '../../services/storage/open-store.ts'
+import { identified, requested } from '../platform/with-log.ts'
 import { generateLog } from '../support/generated-log.ts'
+import { completed } from '../support/legal-history.ts'
 import { appendLegalHistories } from '../support/legal-log.ts'
 import { seededRandom } from '../support/seeded-random.ts'
 import { until } from '../support/until.ts'
@@ -75,6 +82,65 @@ test('a broker that is away when an import begins is waited for', () =>
     await until(() => target.log.head().then(() => false, isAway), { what: 'a read has failed' })
     await target.server.restart()
     assert.is((await importing).duplicates, appended)
+  }))
+
+for (const left of ['nothing', 'its beginning']) {
+  test(`an import into a log of which ${left} is left meanwhile says so, and goes on when it is done again`, () =>
+    withTwoPlaces(async (source, target, dir) => {
+      const store = join(target.server.storeDir, 'jetstream')
+      await generateLog(source.server.url, 300)
+      await source.exportTo(dir)
+      await target.importFrom(dir)
+      await target.server.stop()
+      if (left !== 'nothing') await cp(store, `${dir}-store`, { recursive: true })
+      await target.server.restart()
+      await generateLog(source.server.url, 6_000)
+      await source.exportTo(dir)
+      const importing = target.importFrom(dir).catch((error) => error)
+      await until(() => isAt(target, 1_500), { what: '1,500 events are there', everyMs: 0 })
+      await target.server.kill()
+      await rm(store, { recursive: true })
+      if (left !== 'nothing') await cp(`${dir}-store`, store, { recursive: true })
+      await target.server.restart()
+      const error = await importing
+      assert.ok(isFaafoError(error, 'log-replaced'), JSON.stringify(error))
+      assert.match(error.message, /the log was replaced, or lost its end; import again$/)
+      const { appended, duplicates } = await target.importFrom(dir)
+      assert.equal([appended, duplicates], left === 'nothing' ? [6_300, 0] : [6_000, 300])
+      assert.equal(await kept(target), await kept(source))
+    }))
+}
+
+test('images in a broker that is away for a moment are waited for, by an import and by an export', () =>
+  withTwoPlaces(async (source, target, dir) => {
+    for (let n = 0; n < 40; n++) {
+      const { key: imageKey } = await source.images.put([Buffer.from(`picture ${n}`)])
+      const { fractal } = (await source.log.append(requested())).event
+      const { data } = completed(1)
+      await source.log.append(identified({ type: 'TaskCompleted', fractal, data: { ...data, imageKey } }))
+    }
+    await source.exportTo(dir, { withImages: true })
+    const { nc, names } = target.broker
+    const store = openStore('nats-object:images', { nats: nc, bucketName: names.bucket })
+    let left = 0
+    const orAway = async <T>(work: () => Promise<T>): Promise<T> => {
+      if (--left === 0) {
+        await target.server.kill()
+        void target.server.restart()
+      }
+      return work()
+    }
+    const images: Place['images'] = {
+      ...store,
+      put: (chunks, options) => orAway(() => store.put(chunks, options)),
+      get: (key) => orAway(() => store.get(key)),
+    }
+    const all = { copied: 40, missing: 0 }
+    left = 12
+    assert.equal((await target.importFrom(dir, { images })).images, { ...all, damaged: [] })
+    left = 12
+    const again = { dir: `${dir}-again`, images, withImages: true, signal: new AbortController().signal }
+    assert.equal((await exportLog(target, again)).images, all)
   }))
 
 test.run()

@@ -17,9 +17,9 @@ console.log(`seed ${seed}`)
 const append = async ({ log }: Place, ...events: NewEvent[]) => {
   for (const event of events) await log.append(identified(event))
 }
-const started = (fractal: string, generation = 1): NewEvent => ({
+const started = (fractal: string, generation = 1, entry = 1): NewEvent => ({
   ...{ type: 'TaskStarted', fractal },
-  data: { generation, entry: 1, worker: 'w', isolated: false },
+  data: { generation, entry, worker: 'w', isolated: false },
 })
 const cancelled = (fractal: string): NewEvent => ({
   ...{ type: 'TaskCancelled', fractal },
@@ -98,6 +98,47 @@ test('a fractal that went another way here stays as it is also where a later exp
     assert.equal([appended, skipped], [1, 1])
     assert.equal(conflicts, [{ fractal: both, line: 1, slot, inExport: goesOn.id, inLog: null }])
     assert.is((await target.log.load(both)).status, 'cancelled')
+  }))
+
+test('an export that goes on after attempts of which a log has nothing leaves their fractal as it is', () =>
+  withTwoPlaces(async (source, target, dir) => {
+    const [again, once] = [v4(), v4()]
+    await append(source, requested(again), requested(once))
+    await source.exportTo(dir)
+    await append(source, started(again), started(again, 1, 2), started(once))
+    const since = await end(source)
+    await append(
+      source,
+      started(again, 1, 3),
+      { ...completed(1, 3), fractal: again },
+      { ...completed(1), fractal: once },
+    )
+    await source.exportTo(`${dir}-since`, { since })
+    await target.importFrom(dir)
+    const { appended, conflicts } = await target.importFrom(`${dir}-since`)
+    assert.equal(
+      [appended, ...conflicts.map(({ fractal, line, inLog }) => [fractal, line, inLog])],
+      [0, [again, 1, null], [once, 3, null]],
+    )
+    await source.exportTo(`${dir}-all`)
+    assert.equal((await target.importFrom(`${dir}-all`)).conflicts, [])
+    assert.equal(await kept(target), await kept(source))
+  }))
+
+test('what is deleted in a later export was retried in an earlier one, or else here, and then stays', () =>
+  withTwoPlaces(async (source, target, dir) => {
+    const [there, here] = [v4(), v4()]
+    await append(source, requested(there), cancelled(there), retried(there), requested(here), cancelled(here))
+    await source.exportTo(dir)
+    await target.importFrom(dir)
+    const since = await end(source)
+    for (const fractal of [there, here]) await append(source, { type: 'TaskDeleted', fractal, data: {} })
+    await source.exportTo(`${dir}-since`, { since })
+    await append(target, retried(here))
+    const { appended, conflicts } = await target.importFrom(`${dir}-since`)
+    assert.equal([appended, conflicts.map(({ fractal }) => fractal)], [1, [here]])
+    assert.is((await target.log.load(there)).status, 'deleted')
+    assert.is((await target.log.load(here)).status, 'requested')
   }))
 
 test.run()

@@ -74,7 +74,7 @@ const SAID_EVERY = 20
 type Reading = {
   from: LogPosition
   /** The sequence with which it ends, one that the log is known to have had; not given: never. */
-  until?: number
+  until?: number | undefined
   signal: AbortSignal
   batchSize?: number
 }

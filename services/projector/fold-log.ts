@@ -106,7 +106,7 @@ async function foldOn(
   {
     signal,
     copy: asked,
-    until = Number.POSITIVE_INFINITY,
+    until,
     batchSize = BATCH,
     prepare: askedPrepare,
     settle = async () => {},
@@ -127,14 +127,15 @@ async function foldOn(
     onProgress(position)
     if (await isDone(position)) return
   }
-  if (position.seq >= until) return
+  const end = until ?? Number.POSITIVE_INFINITY
+  if (position.seq >= end) return
   const [heldBack, dropped] = await Promise.all([readHeldBack(db, copy.model), droppedEvents(broker)])
   const folding = { observe, exceptions: { heldBack, dropped } }
   const prepare = askedPrepare ?? inStatements(db, copy)
   const stop = new AbortController()
   const batches = readLog(
     { broker, log, logger },
-    { from: position, signal: AbortSignal.any([signal, stop.signal]), batchSize },
+    { from: position, until, signal: AbortSignal.any([signal, stop.signal]), batchSize },
   )
   /** The batch before the one in hand, on its way to the tables. */
   let writing: Promise<LogPosition> | undefined
@@ -144,7 +145,7 @@ async function foldOn(
     position = await writing
     writing = undefined
     onProgress(position)
-    return signal.aborted || position.seq >= until || isDone(position)
+    return signal.aborted || position.seq >= end || isDone(position)
   }
   try {
     const upcoming = paced(batches, batchSize, signal)
@@ -156,8 +157,7 @@ async function foldOn(
       if (isWritten && (await written())) return
       const { done, value: batch } = await next
       if (done) break
-      const events = batch.filter((event) => event.seq <= until)
-      const write = await prepare(events, folding)
+      const write = await prepare(batch, folding)
       if (await written()) return
       writing = write(position)
       writing.catch(() => {}) // thrown once it is awaited

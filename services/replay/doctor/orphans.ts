@@ -109,7 +109,7 @@ async function readOwners(patient: Patient, candidates: Candidates, onProgress: 
   const keysOf = new Map<string, string[]>()
   let seq = 0
   const dropped = await patiently(() => droppedEvents(broker))
-  for await (const batch of readAll({ broker, log, logger }, { from: startOfLog, signal })) {
+  for await (const batch of readAll({ broker, log, logger }, { from: startOfLog, until: lastSeq, signal })) {
     for (const event of batch) {
       const { fractal: uuid } = event
       if (isUnreadable(event)) {
@@ -128,10 +128,9 @@ async function readOwners(patient: Patient, candidates: Candidates, onProgress: 
       }
     }
     seq = batch.at(-1)?.seq ?? seq
-    onProgress({ step: 'log', done: Math.min(seq, lastSeq), total: lastSeq })
-    if (seq >= lastSeq) return
+    onProgress({ step: 'log', done: seq, total: lastSeq })
   }
-  requireGoing(signal)
+  if (seq < lastSeq) requireGoing(signal)
 }
 
 /** Of these, the pictures that say they are of a fractal that was never requested here: somebody else's. */

@@ -112,13 +112,16 @@ export const analyzeCopy = (db: Db, copy: Copy): Promise<void> =>
     ...eachTable((table) => `analyze ${copy.model.schema}.${table}`),
   ])
 
-/** Whether a statement that works on its tables is under way: a comparison, an index. */
+/** Whether a statement that works on its tables is under way, or waits for the served ones: a comparison, an index, a change of places. */
 export async function isWorkedOn(db: Db, { schema }: ReadModel): Promise<boolean> {
   const [found] = await querying('look who works on the new read model', () =>
     db.execute<{ worked: boolean }>(sql`
       select exists (
         select from pg_locks l join pg_class c on c.oid = l.relation
           where l.granted and l.pid <> pg_backend_pid() and c.relnamespace = to_regnamespace(${schema})
+      ) or exists (
+        select from pg_stat_activity
+          where state = 'active' and pid <> pg_backend_pid() and position(${schema} in query) > 0
       ) as worked`),
   )
   return found?.worked === true

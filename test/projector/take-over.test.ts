@@ -5,9 +5,10 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { isFaafoError } from '../../events/errors.ts'
 import type { RecordedEvent } from '../../events/events.ts'
-import { liveModel } from '../../services/platform/read-model.ts'
+import { liveModel, nextModel } from '../../services/platform/read-model.ts'
 import { fractal } from '../../services/platform/schema.ts'
 import { applyBatch, prepareBatch } from '../../services/projector/apply-batch.ts'
+import { isWorkedOn } from '../../services/projector/copies.ts'
 import { rebuild } from '../../services/projector/rebuild.ts'
 import { generateLog } from '../support/generated-log.ts'
 import { until } from '../support/until.ts'
@@ -99,12 +100,15 @@ test('a long reader keeps nobody waiting: the new table takes over when it is go
         done = true
       })
       const longest = { ms: 0 }
+      let isSeen = false
       for (const until = Date.now() + 3_000; Date.now() < until; ) {
         const startedAt = Date.now()
         await db.select({ n: count() }).from(fractal)
         longest.ms = Math.max(longest.ms, Date.now() - startedAt)
+        isSeen ||= await isWorkedOn(db, nextModel)
       }
       assert.is(done, false)
+      assert.ok(isSeen, 'it is not taken for one that was left behind')
       await reader`commit`
       await rebuilding
       assert.is((await p.checkpoint()).epoch, 2)

@@ -7,8 +7,8 @@ import { watchCopy } from '../copy-watch.ts'
 import { type Examined, MEND, ok, warning } from './diagnosis.ts'
 import type { Patient } from './patient.ts'
 
-/** Whoever builds a read model gets on in that time, or has a statement under way. */
-const WATCH_MS = 5_000
+/** Whoever builds a read model gets on in that time, or has a statement under way: one that waits for readers tries every ten seconds. */
+const WATCH_MS = 12_000
 const LOOK_MS = 250
 
 /** Whether a rebuild or a comparison that was killed left its tables behind: only another of its kind would drop them. */

@@ -7,19 +7,16 @@ import type { Log } from '../platform/log.ts'
 import { type LogPosition, startOfLog, verifyPosition } from '../platform/log-reader.ts'
 import { migrateDatabase } from '../platform/migrate.ts'
 import { checkModel, nextModel, PROJECTION_VERSION, previousModel } from '../platform/read-model.ts'
-import type { CheckpointRow } from '../platform/schema.ts'
-import { pause } from '../platform/shutdown.ts'
 import type { Copy } from './apply-batch.ts'
 import { bulkFold } from './bulk-fold.ts'
+import { changeAtEnd, throwIfAborted } from './change-at-end.ts'
 import { openCheckpoint, positionOf } from './checkpoint.ts'
 import { compareModels, type Difference } from './compare-models.ts'
 import {
   analyzeCopy,
   beginCopy,
-  type Change,
   dropCopy,
   emptyCopy,
-  fenceOff,
   hasShapeOfServed,
   indexCopy,
   putBack,
@@ -28,10 +25,6 @@ import {
 } from './copies.ts'
 import { type FoldOptions, foldLog, isRefusal, type ProjectorParts } from './fold-log.ts'
 import { retryAllHeld } from './retry-held.ts'
-
-/** First and longest pause after readers kept a table from changing places: they are let through meanwhile. */
-const LOCKED_MS = 1_000
-const LONGEST_LOCKED_MS = 10_000
 
 /** Indexes that are made at the same time, while the tables are compared. */
 const INDEXED_AT_ONCE = 2
@@ -221,73 +214,6 @@ async function catchUp(
   return position
 }
 
-/** Goes on folding, and tries at every new position to change places; resolves to the sequence where it did. */
-async function changeAtEnd(
-  parts: ProjectorParts,
-  copy: Copy,
-  { signal }: Options,
-  change: (position: LogPosition) => Promise<Change>,
-): Promise<number> {
-  let changedAt: number | undefined
-  let lockedMs = LOCKED_MS
-  async function isDone(position: LogPosition): Promise<boolean> {
-    throwIfAborted(signal)
-    const live = await readCheckpoint(parts.db)
-    if (live && live.seq > position.seq && live.seq <= (await parts.log.head()).lastSeq) return false
-    const changed = await change(position).catch((error) => whatBecameOf(parts.db, copy, live, { error, signal }))
-    if (changed === 'done') changedAt = position.seq
-    if (changed === 'locked') {
-      parts.logger.warn({ again: `in ${lockedMs / 1000} s` }, 'readers hold the table, it takes over later')
-      await pause(lockedMs, signal)
-      lockedMs = Math.min(2 * lockedMs, LONGEST_LOCKED_MS)
-    }
-    return changed === 'done'
-  }
-  while (changedAt === undefined) {
-    // Without news there is no new position, so that it is opened again.
-    const quiet = new AbortController()
-    const timer = setTimeout(() => quiet.abort(), lockedMs)
-    try {
-      await foldLog(parts, { copy, signal: AbortSignal.any([signal, quiet.signal]), isDone })
-    } finally {
-      clearTimeout(timer)
-    }
-    if (changedAt === undefined) throwIfAborted(signal)
-  }
-  return changedAt
-}
-
-/** How long a database that went away in the middle of a change is waited for, to see what became of that. */
-const SETTLING_MS = 60_000
-
-/** Whether a change happened whose answer was lost; where it did not, it cannot any more. Throws the `error` then, and where nobody can tell. */
-async function whatBecameOf(
-  db: Db,
-  copy: Copy,
-  before: CheckpointRow | null,
-  { error, signal }: { error: unknown; signal: AbortSignal },
-): Promise<'done'> {
-  if (!isFaafoError(error, 'database-unavailable')) throw error
-  const until = Date.now() + SETTLING_MS
-  for (let happened: boolean | undefined; happened !== true; ) {
-    try {
-      happened = !(await fenceOff(db, copy)) && ((await readCheckpoint(db))?.epoch ?? 0) > (before?.epoch ?? 0)
-    } catch {
-      if (signal.aborted || Date.now() > until) throw unsettled(error)
-      await pause(LOCKED_MS, signal)
-    }
-    if (happened === false) throw error
-  }
-  return 'done'
-}
-
-const unsettled = (cause: FaafoError) =>
-  new FaafoError(
-    'database-unavailable',
-    `${cause.message}; the tables may or may not have changed places: see faafo replay doctor once the database is back`,
-    { cause },
-  )
-
 /** What works on a copy for long; whoever interrupts does not wait for its end. */
 async function working<T>(db: Db, copy: Copy, { signal }: Options, work: () => Promise<T>): Promise<T> {
   const stop = () => void stopWork(db, copy).catch(() => {}) // then its end is waited for
@@ -323,7 +249,3 @@ const otherVersion = (action: string, version: number) =>
     'illegal-transition',
     `cannot ${action}: version ${version} of the projection made the table, this program has version ${PROJECTION_VERSION}`,
   )
-
-function throwIfAborted(signal: AbortSignal): void {
-  if (signal.aborted) throw new FaafoError('aborted', 'cannot go on: it was interrupted; nothing was changed')
-}

@@ -8,35 +8,14 @@ import { cursorOf, parseCursor } from '../../events/cursor.ts'
 import { FaafoError } from '../../events/errors.ts'
 import type { Broker } from '../../services/platform/broker.ts'
 import { exportLog } from '../../services/replay/export.ts'
-import { readLines, readManifest } from '../../services/replay/export-folder.ts'
-import { originOf } from '../../services/replay/export-format.ts'
+import { readManifest } from '../../services/replay/export-folder.ts'
 import { tailLog } from '../../services/replay/tail.ts'
 import { identified, requested, withAdministration } from '../platform/with-log.ts'
 import { generateLog } from '../support/generated-log.ts'
 import { completed } from '../support/legal-history.ts'
 import { appendLegalHistories } from '../support/legal-log.ts'
 import { until } from '../support/until.ts'
-import { type Place, withOnePlace } from './with-export.ts'
-
-const fileOf = (dir: string) => join(dir, 'events.ndjson')
-
-/** Reads it as an import does. */
-async function linesOf(dir: string) {
-  const manifest = await readManifest(dir)
-  if (!manifest) throw new Error('there is a manifest')
-  const lines = []
-  for await (const batch of readLines(dir, manifest)) lines.push(...batch)
-  return lines
-}
-
-const refused = async (work: Promise<unknown>): Promise<FaafoError> => {
-  const error = await work.then(
-    () => null,
-    (error) => error,
-  )
-  if (!(error instanceof FaafoError)) assert.unreachable(`it is refused: ${error}`)
-  return error as FaafoError
-}
+import { fileOf, linesOf, type Place, refused, withOnePlace } from './with-export.ts'
 
 /** Whoever reads the log through it is kept waiting before the first event. */
 function heldBroker(actual: Broker) {
@@ -88,71 +67,6 @@ test('an export has a line for each event, in the order of the log, and the mani
     assert.is(head, lines.at(-1)?.hash)
     assert.is(bytes, (await readFile(fileOf(dir))).length)
     assert.equal((await readdir(dir)).sort(), ['events.ndjson', 'manifest.json'])
-  }))
-
-test('the hash of a line is one that other tools compute, too', () =>
-  withOnePlace(async (place, dir) => {
-    const { createHash } = await import('node:crypto')
-    await generateLog(place.server.url, 9)
-    await place.exportTo(dir)
-    const manifest = await readManifest(dir)
-    let previous = originOf(manifest ?? { log: '', since: null })
-    for (const text of (await readFile(fileOf(dir), 'utf8')).trim().split('\n')) {
-      const [content = '', hash] = text.split(',"hash":')
-      previous = createHash('sha256')
-        .update(previous + content)
-        .digest('hex')
-      assert.is(hash, `"${previous}"}`)
-    }
-  }))
-
-test('any byte that is another one is found, and its line is named', () =>
-  withOnePlace(async (place, dir) => {
-    await generateLog(place.server.url, 9)
-    await place.exportTo(dir)
-    const sound = await readFile(fileOf(dir))
-    const lineAt = (byte: number) => sound.subarray(0, byte).filter((each) => each === 10).length + 1
-    const copy = join(dir, 'copy')
-    await mkdir(copy)
-    const manifest = await readFile(join(dir, 'manifest.json'))
-    const flipped = (bytes: Buffer, byte: number, bit: number) => {
-      const damaged = Buffer.from(bytes)
-      damaged[byte] = (damaged[byte] ?? 0) ^ (1 << bit)
-      return damaged
-    }
-    await writeFile(join(copy, 'manifest.json'), manifest)
-    for (let byte = 0; byte < sound.length; byte++) {
-      await writeFile(fileOf(copy), flipped(sound, byte, byte % 8))
-      const { code, details, message } = await refused(linesOf(copy))
-      assert.equal([code, details.line], ['export-unusable', lineAt(byte)], message)
-    }
-    await writeFile(fileOf(copy), sound)
-    for (let byte = 0; byte < manifest.length; byte++) {
-      await writeFile(join(copy, 'manifest.json'), flipped(manifest, byte, byte % 8))
-      const { code, message } = await refused(linesOf(copy))
-      assert.is(code, 'export-unusable')
-      assert.match(message, /manifest\.json: /)
-    }
-  }))
-
-test('a line that is left out, exchanged or cut off is found', () =>
-  withOnePlace(async (place, dir) => {
-    await generateLog(place.server.url, 9)
-    await place.exportTo(dir)
-    const lines = (await readFile(fileOf(dir), 'utf8')).split(/(?<=\n)/)
-    const [one = '', two = '', three = '', ...others] = lines
-    for (const [text, line] of [
-      [[two, three, ...others], 1],
-      [[one, three, two, ...others], 2],
-      [[one, two, three, ...others.slice(0, -1)], 9],
-      [[...lines.slice(0, 8), (lines[8] ?? '').slice(0, -1)], 9],
-    ] as const) {
-      await writeFile(fileOf(dir), text.join(''))
-      const { code, details } = await refused(linesOf(dir))
-      assert.equal([code, details.line], ['export-unusable', line])
-    }
-    await rm(fileOf(dir))
-    assert.match((await refused(linesOf(dir))).message, /the manifest speaks of 9 lines, 0 are there/)
   }))
 
 test('an export that ended anywhere goes on there, to the same bytes', () =>

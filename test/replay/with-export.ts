@@ -1,11 +1,14 @@
 import { join } from 'node:path'
 import { headers } from 'nats'
+import * as assert from 'uvu/assert'
 import type { Cursor } from '../../events/cursor.ts'
+import { FaafoError } from '../../events/errors.ts'
 import type { RecordedEvent } from '../../events/events.ts'
 import { fold, isFractal, type Task } from '../../events/task.ts'
 import { openMessages } from '../../services/platform/log-messages.ts'
 import { type LogMessage, readLog, readMessages, startOfLog } from '../../services/platform/log-reader.ts'
 import { type Exported, exportLog } from '../../services/replay/export.ts'
+import { readLines, readManifest } from '../../services/replay/export-folder.ts'
 import { type Imported, type ImportOptions, importLog } from '../../services/replay/import.ts'
 import { fileStore } from '../../services/storage/file-store.ts'
 import type { ImageStore } from '../../services/storage/image-store.ts'
@@ -92,3 +95,24 @@ export async function folds(place: Place): Promise<unknown[]> {
 
 const withoutSequences = (task: Task) =>
   isFractal(task) ? { ...task, first: task.first.id, last: task.last.id } : task
+
+/** The lines of an export. */
+export const fileOf = (dir: string) => join(dir, 'events.ndjson')
+
+/** Reads it as an import does. */
+export async function linesOf(dir: string) {
+  const manifest = await readManifest(dir)
+  if (!manifest) throw new Error('there is a manifest')
+  const lines = []
+  for await (const batch of readLines(dir, manifest)) lines.push(...batch)
+  return lines
+}
+
+export const refused = async (work: Promise<unknown>): Promise<FaafoError> => {
+  const error = await work.then(
+    () => null,
+    (error) => error,
+  )
+  if (!(error instanceof FaafoError)) assert.unreachable(`it is refused: ${error}`)
+  return error as FaafoError
+}

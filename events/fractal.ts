@@ -114,10 +114,6 @@ export const fractalParamsSchema = z.object({
 })
 export type FractalParams = z.output<typeof fractalParamsSchema>
 
-/** Pixels × iterations: the most steps of the formula's loop that a request can cost. */
-export const costOf = (params: Pick<FractalParams, 'width' | 'height' | 'iterations'>): number =>
-  params.width * params.height * params.iterations
-
 /**
  * Parses one request from untrusted JSON.
  * Throws `invalid-request` whose `errors` detail lists every problem as `{ pointer, detail }` (RFC 6901 pointers).

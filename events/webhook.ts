@@ -3,6 +3,7 @@ import { z } from 'zod'
 import type { Kind, NewAggregateEvent, RecordedAggregateEvent } from './aggregate.ts'
 import { cursorPattern } from './cursor.ts'
 import { FaafoError } from './errors.ts'
+import { LONGEST_URL, URL_EXPECTED, wrongWithUrl } from './webhook-url.ts'
 
 /*
  * A webhook: an address to which every event that matches is posted.
@@ -15,18 +16,11 @@ import { FaafoError } from './errors.ts'
  * says where to begin names a cursor: in another log that is refused where it is used, as every cursor is.
  */
 
-const LONGEST_URL = 2_048
-const urlExpected = `expected a URL such as https://example.org/hooks, at most ${LONGEST_URL} characters`
-
-/** Where one may be asked for. Which hosts events are sent to is decided by whoever sends them. */
+/** Where one may be asked for. */
 export const webhookUrlSchema = z
-  .string({ error: urlExpected })
-  .max(LONGEST_URL, { error: urlExpected })
-  .refine((text) => /^https?:$/.test(urlOf(text)?.protocol ?? ''), { error: urlExpected })
-  .refine((text) => !urlOf(text)?.username && !urlOf(text)?.password, {
-    error: 'expected a URL without a password: it would stand in the log for good',
-  })
-const urlOf = (text: string): URL | undefined => (URL.canParse(text) ? new URL(text) : undefined)
+  .string({ error: URL_EXPECTED })
+  .max(LONGEST_URL, { error: URL_EXPECTED })
+  .refine((text) => wrongWithUrl(text) === null, { error: ({ input }) => wrongWithUrl(String(input)) ?? undefined })
 
 const cursor = z.string().regex(cursorPattern)
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/)

@@ -14,7 +14,7 @@ import {
 } from './support/house-rules.ts'
 import { completeLock, type LockFile, missingFrom } from './support/lock-file.ts'
 import { root } from './support/project.ts'
-import { listFiles, parseSource, readSources } from './support/source-files.ts'
+import { listFiles, loadedWith, parseSource, readSources } from './support/source-files.ts'
 
 const sources = readSources(root)
 
@@ -36,6 +36,22 @@ test('no file only passes on what others export', kept(noBarrels))
 test('every test file ends with .run()', kept(testsAreRun))
 test('no test is left out and no hook is used', kept(noHooksAndNothingLeftOut))
 test('nothing is left for later', kept(nothingIsLeftForLater))
+
+test('what starts often loads few packages', () => {
+  for (const [main, packages] of [
+    ['services/cli/main.ts', ['commander', 'eventsource-parser/stream']],
+    ['services/worker/thread-main.ts', []], // every thread would load its own
+    ['services/worker/isolated-main.ts', []],
+  ] as const) {
+    const loaded = loadedWith(sources, main)
+    assert.ok(loaded.includes('events/errors.ts'), main)
+    assert.equal(
+      loaded.filter((name) => !/^(events|services)\/|^node:/.test(name)),
+      packages,
+      main,
+    )
+  }
+})
 
 const page = (path: string) => readFileSync(join(root, path), 'utf8')
 /** What a pattern finds in a file, its first group. */

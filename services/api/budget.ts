@@ -1,6 +1,7 @@
 import { setImmediate } from 'node:timers/promises'
+import { costOf } from '../../events/cost.ts'
 import { FaafoError } from '../../events/errors.ts'
-import { costOf, type FractalParams, type FractalRequest } from '../../events/fractal.ts'
+import type { FractalParams, FractalRequest } from '../../events/fractal.ts'
 import { estimateIterations } from '../kernel/estimate.ts'
 
 /**

@@ -1,5 +1,6 @@
 import type { Context } from 'hono'
-import { costOf, type FractalParams, parseFractalRequest } from '../../events/fractal.ts'
+import { costOf } from '../../events/cost.ts'
+import { type FractalParams, parseFractalRequest } from '../../events/fractal.ts'
 import type { Api } from './api.ts'
 import { parseJson, readBody } from './body.ts'
 import { expectedIterations, isWithinBudget } from './budget.ts'

@@ -2,7 +2,7 @@ import { Buffer } from 'node:buffer'
 import { createReadStream } from 'node:fs'
 import { FaafoError, isFaafoError } from '../../events/errors.ts'
 import { type FractalParams, LIMITS, parseFractalRequest } from '../../events/fractal.ts'
-import { type Description, describe } from '../kernel/description.ts'
+import { type Description, describe } from '../kernel/describe.ts'
 import { reasonOf } from './output.ts'
 
 /** A picture of ours; that what it says of itself is true is not known yet. */

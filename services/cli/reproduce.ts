@@ -1,7 +1,7 @@
 import { Buffer } from 'node:buffer'
 import { FaafoError } from '../../events/errors.ts'
 import { type DecodedImage, decodePng } from '../kernel/decode.ts'
-import { describe } from '../kernel/description.ts'
+import { describe } from '../kernel/describe.ts'
 import { KERNEL_VERSION } from '../kernel/julia.ts'
 import { sizeOf } from '../kernel/png.ts'
 import { naming, readPicture, requestIn } from './picture-file.ts'

@@ -3,7 +3,7 @@ import { type Command, InvalidArgumentError, Option } from 'commander'
 import type { EventType } from '../../events/events.ts'
 import { eventTypes } from '../../events/subjects.ts'
 import { type Status, statuses } from '../../events/task.ts'
-import { webhookUrlSchema } from '../../events/webhook.ts'
+import { wrongWithUrl } from '../../events/webhook-url.ts'
 import { reasonOf } from './output.ts'
 import { parseUuid, usageError } from './session.ts'
 
@@ -50,8 +50,8 @@ export function keyText(text: string): string {
 }
 
 export function urlText(text: string): string {
-  const { error } = webhookUrlSchema.safeParse(text)
-  if (error) throw new InvalidArgumentError(error.issues[0]?.message ?? error.message)
+  const wrong = wrongWithUrl(text)
+  if (wrong !== null) throw new InvalidArgumentError(wrong)
   return text
 }
 

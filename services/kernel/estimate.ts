@@ -1,4 +1,5 @@
-import { costOf, type FractalParams } from '../../events/fractal.ts'
+import { costOf } from '../../events/cost.ts'
+import type { FractalParams } from '../../events/fractal.ts'
 import { openDrawing } from './drawing.ts'
 
 /** Points a side of the coarsest sample, which is always drawn, and of the finest. Powers of two. */

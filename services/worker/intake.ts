@@ -1,4 +1,5 @@
-import { costOf, type FractalParams } from '../../events/fractal.ts'
+import { costOf } from '../../events/cost.ts'
+import type { FractalParams } from '../../events/fractal.ts'
 import { estimateIterations } from '../kernel/estimate.ts'
 import { threadsOf } from './rendering.ts'
 

@@ -1,5 +1,6 @@
 import { channel } from 'node:diagnostics_channel'
-import { costOf, type FractalParams } from '../../events/fractal.ts'
+import { costOf } from '../../events/cost.ts'
+import type { FractalParams } from '../../events/fractal.ts'
 import type { RenderJob } from '../kernel/description.ts'
 import { bandsOf } from '../kernel/render.ts'
 

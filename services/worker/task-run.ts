@@ -1,7 +1,7 @@
 import { backoffMs, planAttempt } from '../../events/attempts.ts'
+import { costOf } from '../../events/cost.ts'
 import { FaafoError } from '../../events/errors.ts'
 import type { EventData } from '../../events/events.ts'
-import { costOf } from '../../events/fractal.ts'
 import { KERNEL_VERSION } from '../kernel/julia.ts'
 import { VERSION } from '../platform/identity.ts'
 import type { Logger } from '../platform/logger.ts'

@@ -1,8 +1,9 @@
 import fc from 'fast-check'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import { costOf } from '../../events/cost.ts'
 import { FaafoError } from '../../events/errors.ts'
-import { costOf, DEFAULT_COMPUTE_BUDGET, hashRequest, parseFractalRequest } from '../../events/fractal.ts'
+import { DEFAULT_COMPUTE_BUDGET, hashRequest, parseFractalRequest } from '../../events/fractal.ts'
 import { fractalRequest } from '../support/event-arbitraries.ts'
 
 const request = { width: 640, height: 480, iterations: 255, xa: -2, xb: 2, ya: -1.5, yb: 1.5 }

@@ -33,11 +33,28 @@ export function readSources(root: string): SourceFile[] {
 
 export function parseSource(path: string, text: string): SourceFile {
   const tree = ts.createSourceFile(path, text, ts.ScriptTarget.Latest, true)
-  const imports = nodesOf(tree)
+  return { path, text, tree, imports: importsOf(path, nodesOf(tree)) }
+}
+
+const importsOf = (path: string, nodes: readonly ts.Node[]): string[] =>
+  nodes
     .flatMap((node) => importedBy(node) ?? [])
     .map((name) => (name.startsWith('.') ? posix(join(dirname(path), name)) : name))
-  return { path, text, tree, imports }
+
+/** All that is loaded before a file runs: files of ours and packages, by whatever chain of imports, types apart. */
+export function loadedWith(sources: readonly SourceFile[], path: string): string[] {
+  const loaded = new Set([path])
+  for (const name of loaded) {
+    const source = sources.find((one) => one.path === name)
+    const statements = source?.tree.statements.filter((statement) => !isOfTypes(statement)) ?? []
+    for (const imported of importsOf(name, statements)) loaded.add(imported)
+  }
+  return [...loaded]
 }
+
+const isOfTypes = (statement: ts.Statement): boolean =>
+  (ts.isImportDeclaration(statement) && statement.importClause?.phaseModifier === ts.SyntaxKind.TypeKeyword) ||
+  (ts.isExportDeclaration(statement) && statement.isTypeOnly)
 
 /** All nodes below `node`, itself first. */
 export function nodesOf(node: ts.Node): ts.Node[] {

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { costOf } from '../../events/fractal.ts'
+import { costOf } from '../../events/cost.ts'
 import {
   askSize,
   type Load,

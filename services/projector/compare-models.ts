@@ -1,4 +1,4 @@
-import { type SQL, sql } from 'drizzle-orm'
+import { getTableColumns, type SQL, sql } from 'drizzle-orm'
 import { PgDialect } from 'drizzle-orm/pg-core'
 import { FaafoError } from '../../events/errors.ts'
 import type { Db } from '../platform/database.ts'
@@ -24,6 +24,23 @@ export type Difference = {
 
 type Found = { uuid: string; version: number | null; live: Row | null; next: Row | null; differing: string }
 type Answer = { live: string | null; next: string | null; epoch: number | null; rows: string; found: Found[] }
+
+/**
+ * Whether two rows differ, column by column: to compare whole rows PostgreSQL makes a value of each first. With nothing but
+ * keys beside it the columns are all that goes through a join.
+ */
+const differ = sql.join(
+  Object.values(getTableColumns(liveModel.table)).map(
+    ({ name }) => sql`l.${sql.identifier(name)} is distinct from n.${sql.identifier(name)}`,
+  ),
+  sql` or `,
+)
+
+/** The row of what was found to differ; null where there is none. */
+const rowIn = ({ table, versions }: ReadModel) => sql`case
+          when version is null then (select to_jsonb(r) from ${table} r where r.uuid = found.uuid)
+          else (select to_jsonb(r) from ${versions} r where (r.first_seq, r.last_seq) = (found.first_seq, found.version))
+        end`
 
 /** Of a fractal that was deleted since there is no row, but a version. */
 const hasVersionAfter = ({ versions }: ReadModel, seq: SQL) => sql`exists (
@@ -55,25 +72,27 @@ export async function compareModels(
       ), held as (
         select fractal from ${liveModel.held} union select fractal from ${model.held}
       ), changed as (
-        select uuid, null::bigint as version, to_jsonb(l) as live, to_jsonb(n) as next
+        select uuid, null::bigint as first_seq, null::bigint as version
           from ${liveModel.table} l full join ${model.table} n using (uuid) cross join at
-          where l is distinct from n and not coalesce(case
+          where (${differ}) and not coalesce(case
             when ${isOtherLog} then false
             when at.next > at.live then n.last_seq > at.live or ${hasVersionAfter(model, sql`at.live`)}
             when at.live > at.next then l.last_seq > at.next or ${hasVersionAfter(liveModel, sql`at.next`)}
           end, false)
         union all
-        select coalesce(l.uuid, n.uuid), last_seq, to_jsonb(l), to_jsonb(n)
+        select coalesce(l.uuid, n.uuid), first_seq, last_seq
           from ${liveModel.versions} l full join ${model.versions} n using (first_seq, last_seq) cross join at
-          where l is distinct from n and live_version >= ${VERSION_WITH_HISTORY}
+          where (${differ}) and live_version >= ${VERSION_WITH_HISTORY}
             and (${isOtherLog} or last_seq <= least(at.live, at.next))
       ), differing as (
         select * from changed where uuid::text not in (select fractal from held)
       ), found as (
         select *, count(*) over () as differing from differing order by uuid, version nulls first limit ${MOST_DIFFERENCES}
+      ), told as (
+        select uuid, version, differing, ${rowIn(liveModel)} as live, ${rowIn(model)} as next from found
       )
       select at.live, at.next, at.epoch, (select count(*) from ${model.table}) as rows,
-        coalesce((select json_agg(found) from found), '[]'::json) as found
+        coalesce((select json_agg(told order by uuid, version nulls first) from told), '[]'::json) as found
         from at`,
     ),
   )

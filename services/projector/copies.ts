@@ -76,7 +76,10 @@ export const emptyCopy = (db: Db, copy: Copy): Promise<void> =>
        where projection = '${copy.model.projection}'`,
   ])
 
-/** Makes the indexes that the served one has, so many at a time: quicker once the rows are there. */
+/**
+ * Makes the indexes that the served one has, so many at a time, each by one process: quicker once the rows are there, and
+ * helpers take more from the others than they give.
+ */
 export async function indexCopy(db: Db, copy: Copy, atOnce: number): Promise<void> {
   const { model } = copy
   const missing = await querying('look at the indexes', () =>
@@ -93,6 +96,7 @@ export async function indexCopy(db: Db, copy: Copy, atOnce: number): Promise<voi
       await run(db, action, [
         `lock table ${model.schema}.${table} in share mode`,
         isThere(copy),
+        `perform set_config('max_parallel_maintenance_workers', '0', true)`,
         definition.replace(` ON ${LIVE}.`, ` ON ${model.schema}.`),
       ])
     }

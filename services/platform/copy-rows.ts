@@ -23,24 +23,33 @@ class Refused extends RangeError {
   readonly code = '22000'
 }
 
+/** What each column of a table holds, from whatever a row is made of. */
+export type ColumnsFrom<S, T extends PgTable> = {
+  readonly [F in keyof T['$inferSelect']]: (source: S) => T['$inferSelect'][F]
+}
+
 /**
  * Makes rows of a table, with all of its columns in their order, what COPY takes between SIGNATURE and TRAILER. That throws
- * an error of SQLSTATE class 22 for a value that the table cannot hold.
+ * an error of SQLSTATE class 22 for a value that the table cannot hold. No row is made as an object on the way: there are
+ * millions of them.
  */
-export function rowEncoder<T extends PgTable>(table: T): (rows: readonly T['$inferSelect'][]) => Buffer {
+export function rowEncoder<S, T extends PgTable>(
+  table: T,
+  columnsFrom: ColumnsFrom<S, T>,
+): (sources: readonly S[]) => Buffer {
   const columns = Object.entries(getTableColumns(table)).map(([field, column]) => ({
-    field,
+    from: columnsFrom[field as keyof T['$inferSelect']] as (source: S) => unknown,
     write: writerOf(column.getSQLType()),
   }))
   const out = outputOf(1 << 16)
-  return (rows) => {
+  return (sources) => {
     out.at = 0
-    for (const row of rows as readonly Record<string, unknown>[]) {
+    for (const source of sources) {
       reserve(out, 2)
       out.view.setInt16(out.at, columns.length)
       out.at += 2
-      for (const { field, write } of columns) {
-        const value = row[field]
+      for (const { from, write } of columns) {
+        const value = from(source)
         if (value === null || value === undefined) writeLength(out, -1)
         else write(out, value)
       }

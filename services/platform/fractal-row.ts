@@ -5,39 +5,53 @@ import type { FractalRow } from './schema.ts'
 /** A state as it is kept: of a fractal that was removed, the last one it had. */
 export type Version = Omit<Fractal, 'status'> & { status: Status | 'deleted' }
 
+/** What stands in each column of a fractal's row, from its state. */
+export const columnsOfRow: { readonly [F in keyof FractalRow]: (task: Version) => FractalRow[F] } = {
+  uuid: ({ uuid }) => uuid,
+  status: ({ status }) => status,
+  checksum: ({ image }) => image?.checksum ?? null,
+  url: ({ uuid, image }) => (image ? imageUrl(uuid) : null),
+  duration: ({ image }) => image?.duration ?? null,
+  size: ({ image }) => image?.size ?? null,
+  width: ({ params }) => params.width,
+  height: ({ params }) => params.height,
+  iterations: ({ params }) => params.iterations,
+  xa: ({ params }) => params.xa,
+  xb: ({ params }) => params.xb,
+  ya: ({ params }) => params.ya,
+  yb: ({ params }) => params.yb,
+  cx: ({ params }) => params.cx,
+  cy: ({ params }) => params.cy,
+  generatedBy: ({ image }) => textOf(image?.generatedBy),
+  pixelChecksum: ({ image }) => image?.pixelChecksum ?? null,
+  imageKey: ({ image }) => image?.imageKey ?? null,
+  kernelVersion: ({ image }) => image?.kernelVersion ?? null,
+  chosen: ({ chosen }) => chosen.join(','),
+  requestHash: ({ requestHash }) => requestHash,
+  generation: ({ generation }) => generation,
+  attempts: ({ attempts }) => attempts,
+  entry: ({ entry }) => entry,
+  unended: ({ unended }) => unended.join(','),
+  errorCode: ({ error }) => textOf(error?.code),
+  errorMessage: ({ error }) => textOf(error?.message),
+  errorVersion: ({ error }) => textOf(error?.version),
+  requestedAt: ({ requestedAt }) => new Date(requestedAt),
+  startedAt: ({ startedAt }) => dateOf(startedAt),
+  finishedAt: ({ finishedAt }) => dateOf(finishedAt),
+  updatedAt: ({ updatedAt }) => new Date(updatedAt),
+  firstSeq: ({ first }) => first.seq,
+  firstId: ({ first }) => first.id,
+  lastSeq: ({ last }) => last.seq,
+  lastId: ({ last }) => last.id,
+}
+
+const columns = Object.entries(columnsOfRow)
+
 /** The row in which a fractal stands in the read model. */
 export function rowOf(task: Version): FractalRow {
-  const { image, params } = task
-  return {
-    uuid: task.uuid,
-    status: task.status,
-    checksum: image?.checksum ?? null,
-    url: image ? imageUrl(task.uuid) : null,
-    duration: image?.duration ?? null,
-    size: image?.size ?? null,
-    ...params,
-    generatedBy: textOf(image?.generatedBy),
-    pixelChecksum: image?.pixelChecksum ?? null,
-    imageKey: image?.imageKey ?? null,
-    kernelVersion: image?.kernelVersion ?? null,
-    chosen: task.chosen.join(','),
-    requestHash: task.requestHash,
-    generation: task.generation,
-    attempts: task.attempts,
-    entry: task.entry,
-    unended: task.unended.join(','),
-    errorCode: textOf(task.error?.code),
-    errorMessage: textOf(task.error?.message),
-    errorVersion: textOf(task.error?.version),
-    requestedAt: new Date(task.requestedAt),
-    startedAt: dateOf(task.startedAt),
-    finishedAt: dateOf(task.finishedAt),
-    updatedAt: new Date(task.updatedAt),
-    firstSeq: task.first.seq,
-    firstId: task.first.id,
-    lastSeq: task.last.seq,
-    lastId: task.last.id,
-  }
+  const row: Record<string, unknown> = {}
+  for (const [field, from] of columns) row[field] = from(task)
+  return row as FractalRow
 }
 
 /** The inverse of `rowOf` (what `text` cannot hold apart): the state that the next event of that fractal meets. */

@@ -93,6 +93,9 @@ function refusalIn({ headers }: Msg): string | undefined {
   return `${headers.code} ${headers.description}`
 }
 
+/** Where the dots of a reply subject are; made once, since every message has one. */
+const dots = new Uint16Array(16)
+
 /**
  * undefined where it is no message of the stream. Source: NATS, ADR-15, where acknowledgements go:
  *
@@ -100,9 +103,28 @@ function refusalIn({ headers }: Msg): string | undefined {
  *   $JS.ACK.<domain>.<account>.<stream>.<consumer>.<times delivered>.<seq>.<delivery>.<Unix ns>.<pending>.<random>
  */
 function deliveredOf(message: Msg): Delivered | undefined {
-  const parts = message.reply?.split('.') ?? []
-  if (parts[1] !== 'ACK') return undefined
-  const [, seq, delivery, ns, pending] = parts.slice(parts.length === 9 ? 4 : 6).map(Number)
-  if (seq === undefined || delivery === undefined || ns === undefined || pending === undefined) return undefined
-  return { message, delivery, seq, storedAt: Math.floor(ns / 1e6), pending }
+  const { reply = '' } = message
+  if (!reply.startsWith('$JS.ACK.')) return undefined
+  let count = 0
+  for (let at = reply.indexOf('.'); at >= 0; at = reply.indexOf('.', at + 1)) dots[count++] = at
+  if (count < 8) return undefined
+  dots[count] = reply.length
+  const first = count === 8 ? 5 : 7
+  return {
+    message,
+    seq: numberIn(reply, first),
+    delivery: numberIn(reply, first + 1),
+    storedAt: numberIn(reply, first + 2, 6),
+    pending: numberIn(reply, first + 3),
+  }
+}
+
+const ZERO = 0x30
+
+/** The `k`th part from 0 on, without its last digits: nanoseconds are more than a number holds. */
+function numberIn(text: string, k: number, without = 0): number {
+  let value = 0
+  const end = (dots[k] ?? 0) - without
+  for (let at = (dots[k - 1] ?? 0) + 1; at < end; at++) value = 10 * value + text.charCodeAt(at) - ZERO
+  return value
 }

@@ -4,10 +4,16 @@ import type { ReceivedMessage } from '../../events/codec.ts'
 /** A message of a stream, by way of a consumer or fetched by itself. */
 type StreamMessage = JsMsg | Msg | StoredMsg
 
-/** As the codec reads it. */
+/** As the codec reads it, which asks for few headers and for each once: they are looked for one by one, and not all told apart. */
 export function receivedOf(message: StreamMessage): ReceivedMessage {
+  const bytes = headerBytesOf(message)
+  const body = message.string()
+  if (bytes) {
+    const text = utf8.decode(bytes)
+    return { header: (name) => valueIn(text, name), body }
+  }
   const headers = headersOf(message)
-  return { header: (name) => headers.get(name) ?? '', body: message.string() }
+  return { header: (name) => headers.get(name) ?? '', body }
 }
 
 /**
@@ -45,6 +51,23 @@ function parseHeaders(bytes: Uint8Array): Map<string, string> {
   }
   return headers
 }
+
+/** The value of the first header of that name. */
+function valueIn(text: string, name: string): string {
+  const beginning = beginningOf(name)
+  const at = text.indexOf(beginning)
+  if (at < 0) return ''
+  const from = at + beginning.length
+  return text.slice(from, text.indexOf('\r\n', from)).trim()
+}
+
+/** How the line of a header begins, the end of the one before it included; there are few names. */
+function beginningOf(name: string): string {
+  const made = beginnings.get(name) ?? `\r\n${name}:`
+  if (!beginnings.has(name)) beginnings.set(name, made)
+  return made
+}
+const beginnings = new Map<string, string>()
 
 function known(headers: MsgHdrs | undefined): Map<string, string> {
   const found = new Map<string, string>()

@@ -4,7 +4,7 @@ import { type Fractal, isFractal, type Task } from '../../events/task.ts'
 import type { BulkLoader, Loading } from '../platform/bulk-loader.ts'
 import { rowEncoder } from '../platform/copy-rows.ts'
 import type { Db } from '../platform/database.ts'
-import { fractalOf, rowOf } from '../platform/fractal-row.ts'
+import { columnsOfRow, fractalOf, type Version } from '../platform/fractal-row.ts'
 import { type LogPosition, positionAfter } from '../platform/log-reader.ts'
 import { checkpoint, type HeldRow } from '../platform/schema.ts'
 import { type Copy, fenceLost, fenceOf, isAmong, putInHeld, putInTable, uuidsOfRows } from './apply-batch.ts'
@@ -46,7 +46,7 @@ export function bulkFold(db: Db, copy: Copy, loader: BulkLoader, { kept = KEPT, 
   let checkpointAt: LogPosition | undefined
   let loading: Promise<void> = Promise.resolve()
   const tables = [model.table, model.versions, model.held]
-  const encode = rowEncoder(model.versions)
+  const encode = rowEncoder<Version, typeof model.versions>(model.versions, columnsOfRow)
 
   function keep(uuid: string, task: Task): void {
     states.delete(uuid)
@@ -67,7 +67,7 @@ export function bulkFold(db: Db, copy: Copy, loader: BulkLoader, { kept = KEPT, 
   async function encoded(versions: Changes['versions']): Promise<Uint8Array[]> {
     const parts: Uint8Array[] = []
     for (let i = 0; i < versions.length; i += ENCODED_AT_ONCE) {
-      parts.push(encode(versions.slice(i, i + ENCODED_AT_ONCE).map(({ state }) => rowOf(state))))
+      parts.push(encode(versions.slice(i, i + ENCODED_AT_ONCE).map(({ state }) => state)))
       await setImmediate() // the rows before these are on their way, a piece with each turn of the event loop
     }
     return parts

@@ -1,7 +1,7 @@
 import { AckPolicy, connect, headers, type JsMsg, type MsgHdrs } from 'nats'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { headerBytesOf, headersOf } from '../../services/platform/received.ts'
+import { headerBytesOf, headersOf, receivedOf } from '../../services/platform/received.ts'
 import { withBroker } from '../support/broker.ts'
 
 async function received(given: (MsgHdrs | undefined)[]): Promise<JsMsg[]> {
@@ -37,6 +37,9 @@ test('headers are those that the client library reads, the first of each name', 
     const expected = [...(message.headers ?? [])].map(([name, [value = '']]) => [name, value] as const)
     assert.equal([...read], expected)
     assert.is(read.size, given[i]?.keys().length)
+    const { header, body } = receivedOf(message)
+    for (const [name, value] of read) assert.is(header(name), value, name)
+    assert.equal([header('absent'), header('e-id'), header('CE-ID'), body], ['', '', '', 'body'])
   }
 })
 

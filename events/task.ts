@@ -68,31 +68,32 @@ export function evolve(task: Task, event: RecordedEvent): Task {
   if (!isFractal(task)) return task
   if (event.type === 'TaskDeleted') return deleted
   if (event.data.generation !== task.generation || isFinished(task.status)) return task
-  const changed = { ...task, updatedAt: event.recordedAt, last: { seq: event.seq, id: event.id } }
+  const updatedAt = event.recordedAt
+  const last = { seq: event.seq, id: event.id }
   switch (event.type) {
     case 'TaskStarted': {
       const { entry } = event.data
       if (entry <= task.entry) return task
-      const begun = { entry, attempts: task.attempts + 1, unended: [...task.unended, entry] }
-      return { ...changed, ...begun, status: 'rendering', startedAt: event.recordedAt }
+      const [attempts, unended] = [task.attempts + 1, [...task.unended, entry]]
+      return { ...task, updatedAt, last, entry, attempts, unended, status: 'rendering', startedAt: event.recordedAt }
     }
     case 'TaskAttemptFailed': {
       const { entry, started, counted } = event.data
       if (entry <= task.entry) return task
-      if (!task.unended.includes(started)) return { ...changed, entry } // its end was recorded before
+      if (!task.unended.includes(started)) return { ...task, updatedAt, last, entry } // its end was recorded before
       const ended = { entry, status: 'requested' as const, unended: task.unended.filter((start) => start !== started) }
-      if (!counted) return { ...changed, ...ended, attempts: task.attempts - 1 }
-      return { ...changed, ...ended, error: errorOf(event.data) }
+      if (!counted) return { ...task, updatedAt, last, ...ended, attempts: task.attempts - 1 }
+      return { ...task, updatedAt, last, ...ended, error: errorOf(event.data) }
     }
     case 'TaskCompleted': {
       const { checksum, pixelChecksum, size, duration, generatedBy, imageKey, kernelVersion } = event.data
       const image = { checksum, pixelChecksum, size, duration, generatedBy, imageKey, kernelVersion }
-      return { ...changed, status: 'completed', image, error: null, finishedAt: event.recordedAt }
+      return { ...task, updatedAt, last, status: 'completed', image, error: null, finishedAt: event.recordedAt }
     }
     case 'TaskFailed':
-      return { ...changed, status: 'failed', error: errorOf(event.data), finishedAt: event.recordedAt }
+      return { ...task, updatedAt, last, status: 'failed', error: errorOf(event.data), finishedAt: event.recordedAt }
     case 'TaskCancelled':
-      return { ...changed, status: 'cancelled', finishedAt: event.recordedAt }
+      return { ...task, updatedAt, last, status: 'cancelled', finishedAt: event.recordedAt }
   }
 }
 

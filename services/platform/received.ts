@@ -57,7 +57,7 @@ function valueIn(text: string, name: string): string {
   const beginning = beginningOf(name)
   const at = text.indexOf(beginning)
   if (at < 0) return ''
-  const from = at + beginning.length
+  const from = at + beginning.length + (text[at + beginning.length] === ' ' ? 1 : 0) // else all of them have it cut off
   return text.slice(from, text.indexOf('\r\n', from)).trim()
 }
 

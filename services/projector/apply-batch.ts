@@ -2,7 +2,7 @@ import { getTableColumns, type SQL, sql } from 'drizzle-orm'
 import type { PgTable } from 'drizzle-orm/pg-core'
 import { FaafoError } from '../../events/errors.ts'
 import type { RecordedEvent } from '../../events/events.ts'
-import { type Fractal, isFractal } from '../../events/task.ts'
+import { type Fractal, isFractal, type Task } from '../../events/task.ts'
 import { arrayText, type Db, querying } from '../platform/database.ts'
 import { fractalOf, rowOf } from '../platform/fractal-row.ts'
 import { type LogPosition, positionAfter } from '../platform/log-reader.ts'
@@ -129,13 +129,19 @@ async function readRows(db: Db, model: ReadModel, uuids: string[]): Promise<Map<
   return new Map(rows.map((row) => [row.uuid, fractalOf(row)]))
 }
 
-/** Of whom there may be a row: those whose first request is among the events had none before it. */
-export function uuidsOfRows(events: readonly RecordedEvent[]): string[] {
-  const known = new Map<string, boolean>()
+/**
+ * Of whom there may be a row, but for those who are `known` without it: those whose first request is among the events had
+ * none before it.
+ */
+export function uuidsOfRows(events: readonly RecordedEvent[], known: ReadonlyMap<string, Task> = new Map()): string[] {
+  const met = new Set<string>()
+  const uuids: string[] = []
   for (const { fractal, type, data } of events) {
-    if (!known.has(fractal)) known.set(fractal, type !== 'TaskRequested' || data.generation > 1)
+    if (known.has(fractal) || met.has(fractal)) continue
+    met.add(fractal)
+    if (type !== 'TaskRequested' || data.generation > 1) uuids.push(fractal)
   }
-  return [...known].flatMap(([uuid, hasRow]) => (hasRow ? [uuid] : []))
+  return uuids
 }
 
 /**

@@ -101,7 +101,7 @@ export function bulkFold(db: Db, copy: Copy, loader: BulkLoader, { kept = KEPT, 
   return {
     async prepare(events, { observe, exceptions = noExceptions }) {
       const { applied, held } = sift(events, exceptions)
-      const away = uuidsOfRows(applied).filter((uuid) => !states.has(uuid))
+      const away = uuidsOfRows(applied, states)
       if (away.length > 0) {
         await loading // they may be on their way there
         for (const task of await takeOut(db, copy, away)) keep(task.uuid, task)

@@ -73,7 +73,7 @@ export const follow: Suite = {
         })
         for (const socket of [...sockets, ...stuck]) socket.destroy()
       },
-      { env: { WORKERS: '0', LOG_LEVEL: 'error' } },
+      { env: { WORKERS: '0', LOG_LEVEL: 'error' }, optimized: true },
     )
     return rows
   },

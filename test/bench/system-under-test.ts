@@ -16,6 +16,7 @@ export async function inEachFsyncMode(
     if (mode === 'always' && version.startsWith('2.9.')) continue // it does not know the option
     await withSystem((system) => measure(system, `nats-server ${version}, fsync ${mode}`), {
       env: { ...env, NATS_SYNC_INTERVAL: mode, LOG_LEVEL: 'warn' },
+      optimized: true,
     })
   }
 }

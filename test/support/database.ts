@@ -12,7 +12,7 @@ import { openDatabase } from '../../services/up/embedded-database.ts'
 import { cacheDir } from './cache-dir.ts'
 import { type Child, startChild } from './child.ts'
 import { type PostgresPrograms, postgresPrograms } from './postgres-program.ts'
-import { ourFile, ourFlags, root } from './project.ts'
+import { ourFile, ourFlags, root, unoptimized } from './project.ts'
 import { tempDir, withTempDir } from './temp.ts'
 import { until } from './until.ts'
 
@@ -135,8 +135,7 @@ export async function startPglite(dir: string): Promise<Database> {
   const folder = join(dir, 'database')
   if (!existsSync(folder)) await copyEmptyPglite(folder)
   const port = await freePort()
-  // Its lives are short here: a third of their processor time would go to optimizing the engine's code.
-  const flags = 'Deno' in globalThis ? ourFlags : ['--liftoff-only', ...ourFlags]
+  const flags = [...unoptimized, ...ourFlags]
   const options = ['--supervised', '--data-dir', dir, '--port', String(port)]
   const args = [...flags, ourFile('services/up/database-main'), ...options]
   return restartable(port, () => startChild(process.execPath, args, { cwd: root }))

@@ -23,6 +23,9 @@ export const ourFile = (path: string): string =>
 export const ourFlags: readonly string[] =
   'Deno' in globalThis ? ['run', '-A'] : isCompiled ? [] : ['--import', import.meta.resolve('tsx')]
 
+/** Flags for what lives for seconds only: a third of the embedded database's processor time would go to optimizing its engine. */
+export const unoptimized: readonly string[] = 'Deno' in globalThis ? [] : ['--liftoff-only']
+
 /** How to run a file of ours: a command, and its first arguments. */
 export const ourProgram = (path: string): [command: string, args: string[]] => [
   process.execPath,

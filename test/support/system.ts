@@ -5,7 +5,7 @@ import process from 'node:process'
 import { sendSignal } from '../../services/up/supervisor.ts'
 import { brokerProgram } from './broker.ts'
 import { copyEmptyPglite } from './database.ts'
-import { launcher, root } from './project.ts'
+import { launcher, root, unoptimized } from './project.ts'
 import { withTempDir } from './temp.ts'
 import { until } from './until.ts'
 
@@ -24,7 +24,13 @@ export type System = {
   pid: number
 }
 
-export type SystemOptions = { env?: Record<string, string>; dataDir?: string; port?: number }
+export type SystemOptions = {
+  env?: Record<string, string>
+  dataDir?: string
+  port?: number
+  /** Lets it optimize its WebAssembly, as it does for its users: for what is timed. */
+  optimized?: boolean
+}
 
 /**
  * Starts `faafo up` as its users do, from `dist` (on Deno from the sources), and ends it afterwards however `use`
@@ -40,7 +46,8 @@ export const withSystem = (use: (system: System) => Promise<void>, options: Syst
 
 async function runSystem(dataDir: string, use: (system: System) => Promise<void>, options: SystemOptions) {
   const program = 'Deno' in globalThis ? ['run', '-A', join(root, 'services', 'cli', 'main.ts')] : [launcher]
-  const child = spawn(process.execPath, [...program, 'up'], {
+  const flags = options.optimized ? [] : unoptimized
+  const child = spawn(process.execPath, [...flags, ...program, 'up'], {
     env: {
       ...process.env,
       NATS_SERVER_BIN: await brokerProgram(),

@@ -23,10 +23,9 @@ class Refused extends RangeError {
   readonly code = '22000'
 }
 
-/** What each column of a table holds, from whatever a row is made of. */
-export type ColumnsFrom<S, T extends PgTable> = {
-  readonly [F in keyof T['$inferSelect']]: (source: S) => T['$inferSelect'][F]
-}
+/** What each column of a row holds, from whatever it is made of: times are Unix milliseconds, for a `Date` costs more than all else. */
+export type ColumnsFrom<S, Row> = { readonly [F in keyof Row]: (source: S) => InColumn<Row[F]> }
+type InColumn<V> = V extends Date ? number : V
 
 /**
  * Makes rows of a table, with all of its columns in their order, what COPY takes between SIGNATURE and TRAILER. That throws
@@ -35,7 +34,7 @@ export type ColumnsFrom<S, T extends PgTable> = {
  */
 export function rowEncoder<S, T extends PgTable>(
   table: T,
-  columnsFrom: ColumnsFrom<S, T>,
+  columnsFrom: ColumnsFrom<S, T['$inferSelect']>,
 ): (sources: readonly S[]) => Buffer {
   const columns = Object.entries(getTableColumns(table)).map(([field, column]) => ({
     from: columnsFrom[field as keyof T['$inferSelect']] as (source: S) => unknown,
@@ -130,10 +129,12 @@ function writeDouble(out: Output, value: unknown): void {
 
 /** Midnight of 2000-01-01, UTC, in Unix milliseconds: PostgreSQL counts microseconds from there. */
 const EPOCH_MS = 946_684_800_000
+/** Nor is there a `Date` that is further from 1970. */
+const MOST_MS = 8.64e15
 
 function writeTimestamp(out: Output, value: unknown): void {
-  const ms = value instanceof Date ? value.getTime() - EPOCH_MS : Number.NaN
-  if (Number.isNaN(ms)) throw new Refused(`${value} is no time`)
+  if (typeof value !== 'number' || !(Math.abs(value) <= MOST_MS)) throw new Refused(`${value} is no time`)
+  const ms = Math.trunc(value) - EPOCH_MS
   writeLength(out, 8)
   // Some centuries away it is more than a number can hold exactly.
   if (Number.isSafeInteger(ms * 1_000)) writeWide(out, ms * 1_000)

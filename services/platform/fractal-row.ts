@@ -1,12 +1,14 @@
 import { Buffer } from 'node:buffer'
+import { getTableColumns } from 'drizzle-orm'
 import type { Fractal, Status } from '../../events/task.ts'
-import type { FractalRow } from './schema.ts'
+import type { ColumnsFrom } from './copy-rows.ts'
+import { type FractalRow, fractal } from './schema.ts'
 
 /** A state as it is kept: of a fractal that was removed, the last one it had. */
 export type Version = Omit<Fractal, 'status'> & { status: Status | 'deleted' }
 
 /** What stands in each column of a fractal's row, from its state. */
-export const columnsOfRow: { readonly [F in keyof FractalRow]: (task: Version) => FractalRow[F] } = {
+export const columnsOfRow: ColumnsFrom<Version, FractalRow> = {
   uuid: ({ uuid }) => uuid,
   status: ({ status }) => status,
   checksum: ({ image }) => image?.checksum ?? null,
@@ -35,22 +37,29 @@ export const columnsOfRow: { readonly [F in keyof FractalRow]: (task: Version) =
   errorCode: ({ error }) => textOf(error?.code),
   errorMessage: ({ error }) => textOf(error?.message),
   errorVersion: ({ error }) => textOf(error?.version),
-  requestedAt: ({ requestedAt }) => new Date(requestedAt),
-  startedAt: ({ startedAt }) => dateOf(startedAt),
-  finishedAt: ({ finishedAt }) => dateOf(finishedAt),
-  updatedAt: ({ updatedAt }) => new Date(updatedAt),
+  requestedAt: ({ requestedAt }) => requestedAt,
+  startedAt: ({ startedAt }) => startedAt,
+  finishedAt: ({ finishedAt }) => finishedAt,
+  updatedAt: ({ updatedAt }) => updatedAt,
   firstSeq: ({ first }) => first.seq,
   firstId: ({ first }) => first.id,
   lastSeq: ({ last }) => last.seq,
   lastId: ({ last }) => last.id,
 }
 
-const columns = Object.entries(columnsOfRow)
+const columns = Object.entries(getTableColumns(fractal)).map(([field, { dataType }]) => ({
+  field,
+  isTime: dataType === 'date',
+  from: columnsOfRow[field as keyof FractalRow],
+}))
 
 /** The row in which a fractal stands in the read model. */
 export function rowOf(task: Version): FractalRow {
   const row: Record<string, unknown> = {}
-  for (const [field, from] of columns) row[field] = from(task)
+  for (const { field, isTime, from } of columns) {
+    const value = from(task)
+    row[field] = isTime && value !== null ? new Date(value) : value
+  }
   return row as FractalRow
 }
 
@@ -106,5 +115,3 @@ export function textOf(text: string | undefined): string | null {
 }
 
 const UNSTORABLE = /[\0\ud800-\udfff]/
-
-const dateOf = (ms: number | null) => (ms === null ? null : new Date(ms))

@@ -134,15 +134,17 @@ export function fromMessage<T extends string, A extends object>(
   const parsed = schemas[type].safeParse(data)
   if (!parsed.success)
     throw refuse(`its data does not fit ${type}: ${parsed.error.issues[0]?.path.join('.')}`, parsed.error)
-  const [id, subject] = [message.header('ce-id'), message.header('ce-subject')]
+  const id = message.header('ce-id')
+  const subject = message.header('ce-subject')
   if (id === '' || subject === '') throw refuse('it lacks ce-id or ce-subject')
-  if (Number.isNaN(Date.parse(message.header('ce-time')))) throw refuse('its ce-time is not a time')
+  const time = message.header('ce-time')
+  if (Number.isNaN(Date.parse(time))) throw refuse('its ce-time is not a time')
   const event: ReadMessage<T> & A = {
     type,
     id,
     ...about(subject),
     source: message.header('ce-source'),
-    time: message.header('ce-time'),
+    time,
     data: parsed.data,
     seq: position.seq,
     recordedAt: position.storedAt,

@@ -1,11 +1,10 @@
-import { Buffer } from 'node:buffer'
 import { finished } from 'node:stream/promises'
 import { getTableColumns, type SQL } from 'drizzle-orm'
 import { getTableConfig, PgDialect, type PgTable } from 'drizzle-orm/pg-core'
 import { Client, type ClientConfig, DatabaseError } from 'pg'
 import { from } from 'pg-copy-streams'
 import { FaafoError, messageOf } from '../../events/errors.ts'
-import { SIGNATURE, TRAILER } from './copy-rows.ts'
+import { NO_ROWS } from './copy-rows.ts'
 import { type Db, rootCause } from './database.ts'
 import type { Logger } from './logger.ts'
 import { checkpoint } from './schema.ts'
@@ -26,8 +25,8 @@ export type Loading = {
   /** Without a result. Where it changes no row, nothing else is done. */
   fence: SQL
   into: PgTable
-  /** What `rowEncoder` made for that table, in as many parts as it came. */
-  rows: readonly Uint8Array[]
+  /** What a `RowEncoder` of that table gave. */
+  rows: Uint8Array
   /** What is done once the rows are there, without results. */
   afterwards: readonly SQL[]
 }
@@ -52,10 +51,10 @@ export async function openBulkLoader(db: Db, logger: Logger): Promise<BulkLoader
    * Runs statements, the COPY among them that takes the rows, all of them one message: an answer that is waited for comes
    * late where this program is busy.
    */
-  async function run(statements: readonly string[], rows: readonly Uint8Array[]): Promise<void> {
+  async function run(statements: readonly string[], rows: Uint8Array): Promise<void> {
     const stream = client.query(from(statements.join(';\n')))
     stream.on('error', () => {}) // also after it was given up
-    stream.end(Buffer.concat([SIGNATURE, ...rows, TRAILER]))
+    stream.end(rows)
     await finished(stream, { signal: AbortSignal.timeout(MOST_SILENCE_MS) })
   }
 
@@ -81,7 +80,7 @@ export async function openBulkLoader(db: Db, logger: Logger): Promise<BulkLoader
   }
   try {
     await client.connect()
-    await run([copyInto(checkpoint)], [])
+    await run([copyInto(checkpoint)], NO_ROWS)
     return loader
   } catch (error) {
     logger.debug({ reason: messageOf(error) }, 'no COPY here, rows are added by statements')

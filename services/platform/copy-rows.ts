@@ -8,9 +8,10 @@ import type { PgTable } from 'drizzle-orm/pg-core'
  */
 
 /** In front of the rows: that it is this format, no flags, and nothing else before the first row. */
-export const SIGNATURE = Buffer.from('PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0', 'latin1')
+const SIGNATURE = Buffer.from('PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0', 'latin1')
 /** After them. */
-export const TRAILER = Buffer.from([0xff, 0xff])
+const TRAILER = Buffer.from([0xff, 0xff])
+export const NO_ROWS = Buffer.concat([SIGNATURE, TRAILER])
 
 /** `at`: where the next byte goes. */
 type Output = { bytes: Buffer; view: DataView; at: number }
@@ -27,34 +28,57 @@ class Refused extends RangeError {
 export type ColumnsFrom<S, Row> = { readonly [F in keyof Row]: (source: S) => InColumn<Row[F]> }
 type InColumn<V> = V extends Date ? number : V
 
+export type RowEncoder<S> = {
+  /** Adds a row. Throws an error of SQLSTATE class 22, and adds none, for a value that the table cannot hold. */
+  add(source: S): void
+  /** What COPY takes: the rows that were added since the last time. */
+  take(): Uint8Array
+}
+
 /**
- * Makes rows of a table, with all of its columns in their order, what COPY takes between SIGNATURE and TRAILER. That throws
- * an error of SQLSTATE class 22 for a value that the table cannot hold. No row is made as an object on the way: there are
- * millions of them.
+ * Makes rows of a table, with all of its columns in their order. Each is written where it stays until it is sent, and none is
+ * made as an object on the way: there are millions of them.
  */
 export function rowEncoder<S, T extends PgTable>(
   table: T,
   columnsFrom: ColumnsFrom<S, T['$inferSelect']>,
-): (sources: readonly S[]) => Buffer {
+): RowEncoder<S> {
   const columns = Object.entries(getTableColumns(table)).map(([field, column]) => ({
     from: columnsFrom[field as keyof T['$inferSelect']] as (source: S) => unknown,
     write: writerOf(column.getSQLType()),
   }))
-  const out = outputOf(1 << 16)
-  return (sources) => {
-    out.at = 0
-    for (const source of sources) {
-      reserve(out, 2)
-      out.view.setInt16(out.at, columns.length)
-      out.at += 2
-      for (const { from, write } of columns) {
-        const value = from(source)
-        if (value === null || value === undefined) writeLength(out, -1)
-        else write(out, value)
+  const out: Output = { ...outputOf(1 << 16), at: 0 }
+  begin(out)
+  return {
+    add(source) {
+      const before = out.at
+      try {
+        reserve(out, 2)
+        out.view.setInt16(out.at, columns.length)
+        out.at += 2
+        for (const { from, write } of columns) {
+          const value = from(source)
+          if (value === null || value === undefined) writeLength(out, -1)
+          else write(out, value)
+        }
+      } catch (error) {
+        out.at = before
+        throw error
       }
-    }
-    return Buffer.from(out.bytes.subarray(0, out.at))
+    },
+    take() {
+      reserve(out, TRAILER.length)
+      const end = out.at + TRAILER.copy(out.bytes, out.at)
+      const taken = out.bytes.subarray(0, end)
+      Object.assign(out, outputOf(out.bytes.length))
+      begin(out)
+      return taken
+    },
   }
+}
+
+function begin(out: Output): void {
+  out.at = SIGNATURE.copy(out.bytes)
 }
 
 function writerOf(type: string): Writer {
@@ -72,18 +96,18 @@ const writers: Readonly<Record<string, Writer>> = {
   'double precision': writeDouble,
 }
 
-function outputOf(size: number): Output {
-  const bytes = Buffer.allocUnsafe(size)
-  return { bytes, view: new DataView(bytes.buffer, bytes.byteOffset, size), at: 0 }
+function outputOf(size: number): Omit<Output, 'at'> {
+  const bytes = Buffer.allocUnsafeSlow(size)
+  return { bytes, view: new DataView(bytes.buffer) }
 }
 
 /** Room for so many bytes and a length. */
 function reserve(out: Output, size: number): void {
   const wanted = out.at + size + 4
   if (wanted <= out.bytes.length) return
-  const { bytes, view } = outputOf(Math.max(wanted, 2 * out.bytes.length))
-  out.bytes.copy(bytes, 0, 0, out.at)
-  Object.assign(out, { bytes, view })
+  const larger = outputOf(Math.max(wanted, 2 * out.bytes.length))
+  out.bytes.copy(larger.bytes, 0, 0, out.at)
+  Object.assign(out, larger)
 }
 
 function writeLength(out: Output, length: number): void {

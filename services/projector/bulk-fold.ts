@@ -15,9 +15,9 @@ import { type Changes, project } from './project.ts'
 
 /** Fractals that are kept in memory: those that the last events were about. */
 const KEPT = 10_000
-/** What goes into the tables: versions, encoded, and events that are held back. */
-type Gathered = { rows: Uint8Array[]; held: HeldRow[]; events: number }
-const nothing = (): Gathered => ({ rows: [], held: [], events: 0 })
+/** What goes into the tables beside the versions: events that are held back. */
+type Gathered = { held: HeldRow[]; events: number }
+const nothing = (): Gathered => ({ held: [], events: 0 })
 /** Events, or a few more, of which all goes into the tables in one transaction: each has its costs. */
 const AT_ONCE = 2_500
 /** Rows that are encoded in one turn of the event loop. */
@@ -46,7 +46,7 @@ export function bulkFold(db: Db, copy: Copy, loader: BulkLoader, { kept = KEPT, 
   let checkpointAt: LogPosition | undefined
   let loading: Promise<void> = Promise.resolve()
   const tables = [model.table, model.versions, model.held]
-  const encode = rowEncoder<Version, typeof model.versions>(model.versions, columnsOfRow)
+  const encoder = rowEncoder<Version, typeof model.versions>(model.versions, columnsOfRow)
 
   function keep(uuid: string, task: Task): void {
     states.delete(uuid)
@@ -64,13 +64,12 @@ export function bulkFold(db: Db, copy: Copy, loader: BulkLoader, { kept = KEPT, 
     return gone
   }
 
-  async function encoded(versions: Changes['versions']): Promise<Uint8Array[]> {
-    const parts: Uint8Array[] = []
-    for (let i = 0; i < versions.length; i += ENCODED_AT_ONCE) {
-      parts.push(encode(versions.slice(i, i + ENCODED_AT_ONCE).map(({ state }) => state)))
-      await setImmediate() // the rows before these are on their way, a piece with each turn of the event loop
+  async function encode(versions: Changes['versions']): Promise<void> {
+    for (const [i, { state }] of versions.entries()) {
+      encoder.add(state)
+      // The rows that were sent before are on their way, a piece with each turn of the event loop.
+      if (i % ENCODED_AT_ONCE === ENCODED_AT_ONCE - 1) await setImmediate()
     }
-    return parts
   }
 
   /**
@@ -78,7 +77,8 @@ export function bulkFold(db: Db, copy: Copy, loader: BulkLoader, { kept = KEPT, 
    * prepared from now on meets what is left. Resolves once what was sent before it is there.
    */
   function send(from: LogPosition, to: LogPosition, most: number): Promise<void> {
-    const { rows, held } = gathered
+    const { held } = gathered
+    const rows = encoder.take()
     const current = letGoOf(most)
     const afterwards: SQL[] = []
     if (current.length > 0) afterwards.push(putInTable(model, current))
@@ -108,8 +108,7 @@ export function bulkFold(db: Db, copy: Copy, loader: BulkLoader, { kept = KEPT, 
       }
       const changes = project(states, applied, observe)
       for (const [uuid, task] of changes.states) keep(uuid, task)
-      const rows = await encoded(changes.versions)
-      gathered.rows.push(...rows)
+      await encode(changes.versions)
       gathered.held.push(...held)
       gathered.events += events.length
       return async (from) => {

@@ -5,7 +5,7 @@ import fc from 'fast-check'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { openBulkLoader } from '../../services/platform/bulk-loader.ts'
-import { rowEncoder } from '../../services/platform/copy-rows.ts'
+import { NO_ROWS, rowEncoder } from '../../services/platform/copy-rows.ts'
 import { openDatabase } from '../../services/platform/database.ts'
 import { createLogger } from '../../services/platform/logger.ts'
 import { migrateDatabase } from '../../services/platform/migrate.ts'
@@ -54,17 +54,18 @@ test('whatever rows hold is in the table once they were copied', () =>
       await db.execute(sql`create table things
         (id uuid primary key, words text, count integer, place bigint, share double precision, moment timestamptz(3))`)
       await db.execute(sql`create table fences as select 0 as passed`)
-      const encode = encoder()
+      const encoded = encoder()
       const several = fc.uniqueArray(thing, { minLength: 1, maxLength: 40, selector: ({ id }) => id })
       await fc.assert(
         fc.asyncProperty(several, async (rows) => {
           await db.delete(things)
+          for (const row of rows) encoded.add(row)
           assert.ok(
             await loader.load({
               tables: [things],
               fence: sql`update fences set passed = passed + 1`,
               into: things,
-              rows: [encode(rows)],
+              rows: encoded.take(),
               afterwards: [],
             }),
           )
@@ -92,12 +93,14 @@ test('nothing is done where the fence changes nothing, or what is done afterward
       const loader = await openBulkLoader(db, logger)
       if (!loader) throw new Error('PostgreSQL takes COPY')
       const fence = sql`update fences set stand = ${to} where stand = ${from}`
+      const encoded = encoder()
+      encoded.add(row)
       try {
         return await loader.load({
           tables: [things],
           fence,
           into: things,
-          rows: [encoder()([row])],
+          rows: encoded.take(),
           afterwards,
         })
       } catch (error) {
@@ -120,9 +123,11 @@ test('nothing is done where the fence changes nothing, or what is done afterward
   }))
 
 test('what a column cannot hold is refused, as the database would have', () => {
-  const encode = encoder()
+  const encoded = encoder()
   const whole: Thing = { id: randomUUID(), words: '', count: 0, place: 0, share: 0, moment: new Date(0) }
-  assert.ok(encode([whole]).length > 0)
+  encoded.add(whole)
+  const once = encoded.take()
+  assert.ok(once.length > NO_ROWS.length)
   for (const [broken, message] of [
     [{ id: 'abc' }, /'abc' is no uuid/],
     [{ id: whole.id.replaceAll('-', ' ') }, /is no uuid/],
@@ -135,7 +140,7 @@ test('what a column cannot hold is refused, as the database would have', () => {
   ] as const) {
     let error: unknown
     try {
-      encode([{ ...whole, ...broken }])
+      encoded.add({ ...whole, ...broken })
     } catch (thrown) {
       error = thrown
     }
@@ -143,6 +148,9 @@ test('what a column cannot hold is refused, as the database would have', () => {
     assert.match(error.message, message)
     assert.match(String(error.code), /^22/)
   }
+  assert.equal(encoded.take(), NO_ROWS)
+  encoded.add(whole)
+  assert.equal(encoded.take(), once)
 })
 
 test.run()

@@ -5,6 +5,7 @@ import * as assert from 'uvu/assert'
 import { isFaafoError } from '../../events/errors.ts'
 import type { NewEvent } from '../../events/events.ts'
 import { type BulkLoader, openBulkLoader } from '../../services/platform/bulk-loader.ts'
+import { NO_ROWS } from '../../services/platform/copy-rows.ts'
 import { type LogPosition, startOfLog } from '../../services/platform/log-reader.ts'
 import { migrateDatabase } from '../../services/platform/migrate.ts'
 import { liveModel } from '../../services/platform/read-model.ts'
@@ -107,7 +108,7 @@ test('a connection that is lost while rows are loaded is told as a database that
       sql`select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'test' and datname = current_database() and pid <> pg_backend_pid()`,
     )
     const error = await loader
-      .load({ tables: [], fence: sql`delete from ${checkpoint}`, into: fractalVersion, rows: [], afterwards: [] })
+      .load({ tables: [], fence: sql`delete from ${checkpoint}`, into: fractalVersion, rows: NO_ROWS, afterwards: [] })
       .catch((error) => error)
     assert.ok(isFaafoError(error, 'database-unavailable') || /^57P0/.test(error.code), String(error))
     await loader.close()

@@ -65,7 +65,7 @@ export async function verifyPosition(
   return head
 }
 
-const FATAL = ['log-replaced', 'undecodable-event', 'log-unsupported'] as const
+const FATAL = ['log-replaced', 'log-unsupported'] as const
 const FETCH_MS = 5_000
 const PAUSE_MS = 250
 /** A reader that gets nowhere says so every so many tries: some five seconds. */
@@ -83,7 +83,7 @@ type Reading = {
  * Every event after `from`, in order and without gaps, in batches of what is there (at most `batchSize`), for ever
  * until `signal` fires, or to its end. Memory is bounded: nothing is asked for while batches are not taken. Broker
  * outages are waited out. The position, and the end, are verified at the start, after every reconnect and whenever the
- * consumer behind it is made anew, before the next batch. Throws `log-replaced` or `undecodable-event`, after the
+ * consumer behind it is made anew, before the next batch. Throws `log-replaced`, or what decoding throws (`undecodable-event`), after the
  * events before it.
  *
  * Times never run backwards over the log, whatever the broker's clock did. Imported events keep the time of their first
@@ -127,6 +127,15 @@ async function* readBatches<E extends Entry>(
 ): AsyncGenerator<E[], void, undefined> {
   let position = from
   let fruitless = 0
+  let unreadable: unknown
+  const reading = (delivered: Delivered): E => {
+    try {
+      return read(delivered)
+    } catch (error) {
+      unreadable = error
+      throw error
+    }
+  }
   while (!signal.aborted && position.seq < (until ?? Number.POSITIVE_INFINITY)) {
     const doubt = new AbortController()
     const raise = () => doubt.abort()
@@ -135,7 +144,7 @@ async function* readBatches<E extends Entry>(
     try {
       const head = await verifyPosition(log, position, until)
       position = { ...position, streamCreated: head.created }
-      for await (const found of readSession({ broker, log }, position, batchSize, doubt.signal, read)) {
+      for await (const found of readSession({ broker, log }, position, batchSize, doubt.signal, reading)) {
         const batch = until === undefined ? found : found.filter(({ seq }) => seq <= until)
         const last = batch.at(-1)
         if (!last) continue
@@ -146,7 +155,8 @@ async function* readBatches<E extends Entry>(
       }
     } catch (error) {
       if (signal.aborted) return
-      if (FATAL.some((code) => isFaafoError(error, code))) throw error
+      // A message that cannot be read is no outage, whatever the reason: it would be met again and again.
+      if (error === unreadable || FATAL.some((code) => isFaafoError(error, code))) throw error
       const isLasting = ++fruitless % SAID_EVERY === 0 && broker.isConnected() // else its connection is what is told
       logger[isLasting ? 'warn' : 'debug']({ reason: messageOf(error), seq: position.seq }, 'log reading interrupted')
       await pause(PAUSE_MS, signal)

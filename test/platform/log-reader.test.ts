@@ -3,10 +3,11 @@ import { spawn } from 'node:child_process'
 import { headers, nanos } from 'nats'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { encode } from '../../events/codec.ts'
+import { decode, encode } from '../../events/codec.ts'
 import { idPrefixOf } from '../../events/cursor.ts'
 import { FaafoError } from '../../events/errors.ts'
 import type { RecordedEvent } from '../../events/events.ts'
+import { createLog } from '../../services/platform/log.ts'
 import { openMessages } from '../../services/platform/log-messages.ts'
 import {
   type LogMessage,
@@ -190,6 +191,19 @@ test('a reader that stops leaves no consumer behind', () =>
     await reading.stop()
     await until(async () => (await consumersOf(parts)).length === 0, { what: 'the consumer is gone' })
     assert.is(reading.error, null)
+  }))
+
+test('a fault of the program in reading an event ends the reading, and is not taken for an outage', () =>
+  withLog(async (parts) => {
+    await generateLog(parts.server.url, 30)
+    const log = createLog(parts.broker, (message, position) => {
+      if (position.seq === 20) throw new TypeError('x is not a function')
+      return decode(message, position)
+    })
+    const reading = startReading({ ...parts, log })
+    await read(reading, 30)
+    assert.instance(reading.error, TypeError)
+    assert.equal(seqsOf(reading), upTo(1, 19))
   }))
 
 test('an event that cannot be read is met after those before it', () =>

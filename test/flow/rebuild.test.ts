@@ -14,7 +14,11 @@ import { launcher } from '../support/project.ts'
 import { withReadModel } from '../support/read-model.ts'
 import { seededRandom } from '../support/seeded-random.ts'
 
-const EVENTS = 30_000
+/*
+ * With as many events and as many kills as one may have:
+ * REBUILD_EVENTS=999999 REBUILD_KILLS=20 npx tsx test/flow/rebuild.test.ts
+ */
+const EVENTS = Number(process.env.REBUILD_EVENTS ?? 30_000)
 const KILLS = Number(process.env.REBUILD_KILLS ?? 4)
 const SEED = Number(process.env.REBUILD_SEED ?? Math.floor(Math.random() * 2 ** 31))
 

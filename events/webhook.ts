@@ -19,7 +19,7 @@ import { LONGEST_URL, URL_EXPECTED, wrongWithUrl } from './webhook-url.ts'
 /** Where one may be asked for. */
 export const webhookUrlSchema = z
   .string({ error: URL_EXPECTED })
-  .max(LONGEST_URL, { error: URL_EXPECTED })
+  .max(LONGEST_URL, { error: URL_EXPECTED, abort: true })
   .refine((text) => wrongWithUrl(text) === null, { error: ({ input }) => wrongWithUrl(String(input)) ?? undefined })
 
 const cursor = z.string().regex(cursorPattern)

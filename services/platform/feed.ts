@@ -1,4 +1,4 @@
-import { FaafoError, isFaafoError, messageOf } from '../../events/errors.ts'
+import { FaafoError, isFaafoError } from '../../events/errors.ts'
 import type { RecordedEvent } from '../../events/events.ts'
 import type { Broker } from './broker.ts'
 import type { Log } from './log.ts'
@@ -78,7 +78,8 @@ export function createFeed(parts: { broker: Broker; log: Log; logger: Logger }, 
           log.isReplaced.abort()
           log = openLog()
         }
-        parts.logger.debug({ reason: messageOf(error) }, 'events not read, again in a moment')
+        if (isFaafoError(error)) parts.logger.debug({ reason: error.message }, 'events not read, again in a moment')
+        else parts.logger.error({ err: error }, 'events not read, again in a moment')
         tell()
         await pause(AGAIN_MS, stop)
       }

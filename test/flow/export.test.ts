@@ -27,7 +27,7 @@ const OTHER_PROGRAM = process.env.OTHER_NATS_SERVER_BIN
 const KILLS = Number(process.env.EXPORT_KILLS ?? 2)
 const SEED = Number(process.env.EXPORT_SEED ?? Math.floor(Math.random() * 2 ** 31))
 const random = seededRandom(SEED)
-const PATIENT_MS = 600_000
+const PATIENT_MS = 600_000 + 30 * TASKS
 
 type Installation = { NATS_URL: string; DATABASE_URL: string; STORAGE_URL: string; imagesDir: string }
 type Running = { child: ChildProcess; ended: Promise<number | null> }

@@ -8,9 +8,9 @@ import { columnsOfRow, fractalOf, type Version } from '../platform/fractal-row.t
 import { type LogPosition, positionAfter } from '../platform/log-reader.ts'
 import { checkpoint, type HeldRow } from '../platform/schema.ts'
 import { type Copy, fenceLost, fenceOf, isAmong, putInHeld, putInTable, uuidsOfRows } from './apply-batch.ts'
-import { onCopy } from './copies.ts'
 import type { Prepare } from './fold-log.ts'
 import { noExceptions, sift } from './held-events.ts'
+import { onCopy } from './model-statements.ts'
 import { type Changes, project } from './project.ts'
 
 /** Fractals that are kept in memory: those that the last events were about. */

@@ -5,7 +5,8 @@ import type { LogPosition } from '../platform/log-reader.ts'
 import type { CheckpointRow } from '../platform/schema.ts'
 import { pause } from '../platform/shutdown.ts'
 import type { Copy } from './apply-batch.ts'
-import { type Change, fenceOff } from './copies.ts'
+import type { Change } from './change-places.ts'
+import { fenceOff } from './copies.ts'
 import { foldLog, type ProjectorParts } from './fold-log.ts'
 
 /** First and longest pause after readers kept a table from changing places: they are let through meanwhile. */

@@ -5,7 +5,7 @@ import type { Db } from '../platform/database.ts'
 import { liveModel, type ReadModel, VERSION_WITH_HISTORY } from '../platform/read-model.ts'
 import { checkpoint } from '../platform/schema.ts'
 import type { Copy } from './apply-batch.ts'
-import { onCopy } from './copies.ts'
+import { onCopy } from './model-statements.ts'
 
 /** A row as PostgreSQL writes it in JSON, by the names of its columns. */
 export type Row = Record<string, unknown>

@@ -10,19 +10,10 @@ import { checkModel, nextModel, PROJECTION_VERSION, previousModel } from '../pla
 import type { Copy } from './apply-batch.ts'
 import { bulkFold } from './bulk-fold.ts'
 import { changeAtEnd, throwIfAborted } from './change-at-end.ts'
+import { hasShapeOfServed, putBack, takeOver } from './change-places.ts'
 import { openCheckpoint, positionOf } from './checkpoint.ts'
 import { compareModels, type Difference } from './compare-models.ts'
-import {
-  analyzeCopy,
-  beginCopy,
-  dropCopy,
-  emptyCopy,
-  hasShapeOfServed,
-  indexCopy,
-  putBack,
-  stopWork,
-  takeOver,
-} from './copies.ts'
+import { analyzeCopy, beginCopy, dropCopy, emptyCopy, indexCopy, stopWork } from './copies.ts'
 import { type FoldOptions, foldLog, isRefusal, type ProjectorParts } from './fold-log.ts'
 import { retryAllHeld } from './retry-held.ts'
 

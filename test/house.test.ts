@@ -1,5 +1,6 @@
-import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, realpathSync, statSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
+import process from 'node:process'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import {
@@ -183,6 +184,12 @@ test('a lock file is completed with what the names of the missing packages tell'
   })
   lock.packages['node_modules/odd'] = { optionalDependencies: { 'odd-native': '1.0.0' } }
   assert.throws(() => completeLock(lock), /the platform of odd-native 1\.0\.0/)
+})
+
+test('of the two compilers side by side it is the native one that tsc runs', () => {
+  const tsc = join(root, 'node_modules/.bin/tsc')
+  const program = process.platform === 'win32' ? readFileSync(tsc, 'utf8') : realpathSync(tsc)
+  assert.match(program.replaceAll('\\', '/'), '@typescript/native/')
 })
 
 test('the program that npx starts is committed, executable and a script of node', () => {

@@ -13,6 +13,8 @@ const SIGNATURE = Buffer.from('PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0', 'latin1')
 const TRAILER = Buffer.from([0xff, 0xff])
 export const NO_ROWS = Buffer.concat([SIGNATURE, TRAILER])
 
+const LEAST_BYTES = 1 << 16
+
 /** `at`: where the next byte goes. */
 type Output = { bytes: Buffer; view: DataView; at: number }
 
@@ -47,7 +49,7 @@ export function rowEncoder<S, T extends PgTable>(
     from: columnsFrom[field as keyof T['$inferSelect']] as (source: S) => unknown,
     write: writerOf(column.getSQLType()),
   }))
-  const out: Output = { ...outputOf(1 << 16), at: 0 }
+  const out: Output = { ...outputOf(LEAST_BYTES), at: 0 }
   begin(out)
   return {
     add(source) {
@@ -70,7 +72,7 @@ export function rowEncoder<S, T extends PgTable>(
       reserve(out, TRAILER.length)
       const end = out.at + TRAILER.copy(out.bytes, out.at)
       const taken = out.bytes.subarray(0, end)
-      Object.assign(out, outputOf(out.bytes.length))
+      Object.assign(out, outputOf(Math.max(LEAST_BYTES, 1.25 * end)))
       begin(out)
       return taken
     },
@@ -97,8 +99,8 @@ const writers: Readonly<Record<string, Writer>> = {
 }
 
 function outputOf(size: number): Omit<Output, 'at'> {
-  const bytes = Buffer.allocUnsafeSlow(size)
-  return { bytes, view: new DataView(bytes.buffer) }
+  const bytes = Buffer.allocUnsafeSlow(Math.ceil(size))
+  return { bytes, view: new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength) }
 }
 
 /** Room for so many bytes and a length. */
@@ -180,7 +182,7 @@ function writeUuid(out: Output, value: unknown): void {
   writeLength(out, 16)
   let isUuid = text.length === 36
   for (let i = 0; i < 36; i += 2) {
-    if (i === 8 || i === 13 || i === 18 || i === 23) isUuid &&= text.charCodeAt(i++) === DASH
+    if (i === 8 || i === 13 || i === 18 || i === 23) isUuid = text.charCodeAt(i++) === DASH && isUuid
     const byte = (digit(text, i) << 4) | digit(text, i + 1)
     isUuid &&= byte >= 0
     out.bytes[out.at++] = byte

@@ -15,8 +15,8 @@ export type FeedEvent = RecordedEvent | UnreadableEvent
 export type Feed = {
   /**
    * Every event after `from`, in order and without gaps, in batches of what is there, until `signal` fires. One that is
-   * taken slowly holds up nobody else, and holds no more than two batches in memory. Broker outages are waited out. Throws
-   * `log-replaced` where the log is not the one that the position was taken from, or is another one since.
+   * taken slowly holds up nobody else, and holds no more than two batches in memory. Broker outages are waited out, and so
+   * is a fault of the program near the log's end, which is logged. Throws `log-replaced` where the log is not the one that the position was taken from, or is another one since.
    */
   follow(from: LogPosition, signal: AbortSignal): AsyncGenerator<readonly FeedEvent[], void, undefined>
 }
@@ -27,6 +27,8 @@ const KEPT = 5_000
 const FROM_BEFORE = 500
 const AT_ONCE = 100
 const AGAIN_MS = 500
+/** A fault of the program is told every so many tries: every half minute. */
+const SAID_EVERY = 60
 
 /** Begins to read when it is first followed, and ends when `stop` fires. */
 export function createFeed(parts: { broker: Broker; log: Log; logger: Logger }, stop: AbortSignal): Feed {
@@ -59,6 +61,7 @@ export function createFeed(parts: { broker: Broker; log: Log; logger: Logger }, 
 
   async function read(): Promise<void> {
     let missing = 0 // up to there
+    let faults = 0 // of the program: they are met again and again
     while (!stop.aborted) {
       try {
         const { lastSeq } = await parts.log.head()
@@ -79,7 +82,7 @@ export function createFeed(parts: { broker: Broker; log: Log; logger: Logger }, 
           log = openLog()
         }
         if (isFaafoError(error)) parts.logger.debug({ reason: error.message }, 'events not read, again in a moment')
-        else parts.logger.error({ err: error }, 'events not read, again in a moment')
+        else if (faults++ % SAID_EVERY === 0) parts.logger.error({ err: error }, 'events not read, again in a moment')
         tell()
         await pause(AGAIN_MS, stop)
       }

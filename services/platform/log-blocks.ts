@@ -16,7 +16,7 @@ export type LogBlocks = {
   /**
    * What comes after a position in its block, one event at least: all of the block has to be in the log. Broker outages
    * are waited out. Throws `log-replaced` where another event is at the position or what comes next is missing,
-   * `aborted` once it is over.
+   * `aborted` once it is over, and whatever a fault of the program in decoding throws.
    */
   after(position: LogPosition): Promise<readonly Event[]>
 }

@@ -17,12 +17,15 @@ export async function lastSeqBy(log: Pick<Log, 'messageAt' | 'head'>, time: numb
 }
 
 /**
- * Unix milliseconds of when the broker stored a message, from its text (RFC 3339 in UTC, nanoseconds). Rounded as the
- * client library rounds what a consumer is told, nanoseconds in a double, so that either way an event has one time.
+ * Unix milliseconds of when the broker stored a message, from the nanoseconds that a consumer is told. They are more than a
+ * double holds, which is how the client library has them: whoever reads them otherwise has to round them so, too, for an event has one time.
  */
+export const millisOf = (nanoseconds: number): number => Math.floor(nanoseconds / 1e6)
+
+/** The same from its text (RFC 3339 in UTC, nanoseconds). */
 export function storedAtOf(timestamp: string): number {
   const [, seconds = '', fraction = ''] = /^([^.Z]+)(?:\.(\d+))?Z$/.exec(timestamp) ?? []
-  return Math.floor((Date.parse(`${seconds}Z`) * 1e6 + Number(fraction.padEnd(9, '0'))) / 1e6)
+  return millisOf(Date.parse(`${seconds}Z`) * 1e6 + Number(fraction.padEnd(9, '0')))
 }
 
 /**

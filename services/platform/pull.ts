@@ -1,5 +1,6 @@
 import { createInbox, type Msg, type NatsConnection, nanos } from 'nats'
 import { FaafoError } from '../../events/errors.ts'
+import { millisOf } from './log-time.ts'
 
 /** A message that a consumer gave out. */
 export type Delivered = {
@@ -102,29 +103,29 @@ const dots = new Uint16Array(16)
  *   $JS.ACK.                  <stream>.<consumer>.<times delivered>.<seq>.<delivery>.<Unix ns>.<pending>
  *   $JS.ACK.<domain>.<account>.<stream>.<consumer>.<times delivered>.<seq>.<delivery>.<Unix ns>.<pending>.<random>
  */
-function deliveredOf(message: Msg): Delivered | undefined {
+export function deliveredOf(message: Msg): Delivered | undefined {
   const { reply = '' } = message
   if (!reply.startsWith('$JS.ACK.')) return undefined
   let count = 0
   for (let at = reply.indexOf('.'); at >= 0; at = reply.indexOf('.', at + 1)) dots[count++] = at
-  if (count < 8) return undefined
+  if (count !== 8 && count < 10) return undefined
   dots[count] = reply.length
   const first = count === 8 ? 5 : 7
   return {
     message,
     seq: numberIn(reply, first),
     delivery: numberIn(reply, first + 1),
-    storedAt: numberIn(reply, first + 2, 6),
+    storedAt: millisOf(Number(reply.slice((dots[first + 1] ?? 0) + 1, dots[first + 2]))),
     pending: numberIn(reply, first + 3),
   }
 }
 
 const ZERO = 0x30
 
-/** The `k`th part from 0 on, without its last digits: nanoseconds are more than a number holds. */
-function numberIn(text: string, k: number, without = 0): number {
+/** The `k`th part from 0 on. */
+function numberIn(text: string, k: number): number {
   let value = 0
-  const end = (dots[k] ?? 0) - without
+  const end = dots[k] ?? 0
   for (let at = (dots[k - 1] ?? 0) + 1; at < end; at++) value = 10 * value + text.charCodeAt(at) - ZERO
   return value
 }

@@ -58,7 +58,8 @@ function valueIn(text: string, name: string): string {
   const at = text.indexOf(beginning)
   if (at < 0) return ''
   const from = at + beginning.length + (text[at + beginning.length] === ' ' ? 1 : 0) // else all of them have it cut off
-  return text.slice(from, text.indexOf('\r\n', from)).trim()
+  const end = text.indexOf('\r\n', from)
+  return end < 0 ? '' : text.slice(from, end).trim()
 }
 
 /** How the line of a header begins, the end of the one before it included; there are few names. */

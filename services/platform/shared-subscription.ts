@@ -1,7 +1,7 @@
 import { AckPolicy, DeliverPolicy, type JsMsg, NatsError, nanos } from 'nats'
 import { FaafoError, isFaafoError, messageOf } from '../../events/errors.ts'
 import { type LogPosition, startOfLog, verifyPosition } from './log-reader.ts'
-import { timesOf } from './log-time.ts'
+import { millisOf, timesOf } from './log-time.ts'
 import { ACK_WAIT_MS, findConsumer } from './queue-consumer.ts'
 import { receivedOf } from './received.ts'
 import { pause } from './shutdown.ts'
@@ -109,7 +109,7 @@ export async function followShared(
 function eventOf({ broker, log }: SubscriptionParts, message: JsMsg) {
   const { seq, subject, info } = message
   const received = receivedOf(message)
-  const place = { seq, storedAt: Math.floor(info.timestampNanos / 1e6) }
+  const place = { seq, storedAt: millisOf(info.timestampNanos) }
   try {
     return log.decode(received, place)
   } catch (error) {

@@ -3,6 +3,7 @@ import { decode, type Position, type ReceivedMessage } from '../../events/codec.
 import { FaafoError, isFaafoError } from '../../events/errors.ts'
 import type { RecordedEvent } from '../../events/events.ts'
 import type { Broker } from './broker.ts'
+import { millisOf } from './log-time.ts'
 import type { Logger } from './logger.ts'
 import { addConsumer, findConsumer, type Queue, remakeConsumer, renderQueueOf } from './queue-consumer.ts'
 import { receivedOf } from './received.ts'
@@ -103,7 +104,7 @@ const deliveryOf = <E>(message: JsMsg, decode: Source<E>['decode']): Delivery<E>
   event: () =>
     decode(receivedOf(message), {
       seq: message.seq,
-      storedAt: Math.floor(message.info.timestampNanos / 1e6),
+      storedAt: millisOf(message.info.timestampNanos),
     }),
   redelivered: message.redelivered,
   ack: () => say(() => message.ack()),

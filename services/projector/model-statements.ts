@@ -8,8 +8,8 @@ import { liveModel } from '../platform/read-model.ts'
 /** SQLSTATEs of our own, of a class that PostgreSQL leaves to others. */
 export const LOST = 'FA002' // the copy is not there any more, or what is served was changed meanwhile
 export const SHAPE = 'FA003' // the tables have other columns or indexes than those that are served
-/** Undefined table, schema or column, or rows of two tables that have different columns. */
-const CHANGED = /^(42P01|3F000|42703|42804)$/
+/** Undefined table, schema or column, or columns of two tables that cannot be compared. */
+const CHANGED = /^(42P01|3F000|42703|42804|42883)$/
 
 /** In the order in which a projector locks them. */
 const TABLES = [liveModel.table, liveModel.versions, liveModel.held].map(getTableName)

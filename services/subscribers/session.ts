@@ -1,4 +1,4 @@
-import { FaafoError, isFaafoError, messageOf } from '../../events/errors.ts'
+import { FaafoError, isFaafoError } from '../../events/errors.ts'
 import { parkedIdOf } from '../../events/parked.ts'
 import type { Names } from '../../events/subjects.ts'
 import type { Webhook, WebhookCommand } from '../../events/webhook.ts'
@@ -89,7 +89,8 @@ export async function runSession(
   )
 
   const fail = (error: unknown) => {
-    logger.warn({ reason: messageOf(error) }, 'deliveries interrupted')
+    if (isFaafoError(error)) logger.warn({ reason: error.message }, 'deliveries interrupted')
+    else logger.error({ err: error }, 'deliveries interrupted')
     close({ type: 'again' })
   }
 

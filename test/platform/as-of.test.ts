@@ -1,4 +1,5 @@
 import fc from 'fast-check'
+import type { Msg } from 'nats'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { cursorOf } from '../../events/cursor.ts'
@@ -7,7 +8,8 @@ import type { RecordedEvent } from '../../events/events.ts'
 import { parseMoment } from '../../events/moment.ts'
 import { fold, isFractal } from '../../events/task.ts'
 import { fractalAsOf } from '../../services/platform/as-of.ts'
-import { lastSeqBy, storedAtOf } from '../../services/platform/log-time.ts'
+import { lastSeqBy, millisOf, storedAtOf } from '../../services/platform/log-time.ts'
+import { deliveredOf } from '../../services/platform/pull.ts'
 import { allEvents } from '../support/all-events.ts'
 import { appendLegalHistories } from '../support/legal-log.ts'
 import { seededRandom } from '../support/seeded-random.ts'
@@ -55,16 +57,19 @@ test('the last event by a time is found wherever the time lies', () =>
     }
   }))
 
-test('a moment is the same, whether it comes as text or as a number of nanoseconds', () => {
+test('a moment is the same, whether it comes as text, as a number of nanoseconds or by way of a pull', () => {
   const edges = fc.constantFrom(0, 1, 100, 128, 999_872, 999_900, 999_999)
   const nanoseconds = fc.tuple(fc.integer({ min: 1, max: 2_000_000_000_000 }), fc.oneof(edges, fc.nat(999_999)))
   fc.assert(
     fc.property(nanoseconds, ([ms, rest]) => {
       const text = new Date(ms).toISOString().replace('Z', `${String(rest).padStart(6, '0')}Z`)
-      const asNumber = Number.parseInt(`${ms}${String(rest).padStart(6, '0')}`, 10)
-      for (const written of [text, text.replace(/\.?0+Z$/, 'Z')]) {
-        assert.is(storedAtOf(written), Math.floor(asNumber / 1e6), written)
+      const nanoseconds = `${ms}${String(rest).padStart(6, '0')}`
+      const told = millisOf(Number.parseInt(nanoseconds, 10)) // as the client library reads it
+      for (const reply of [`$JS.ACK.S.c.1.7.5.${nanoseconds}.9`, `$JS.ACK.hub.A.S.c.1.7.5.${nanoseconds}.9.x`]) {
+        const { seq, delivery, storedAt, pending } = deliveredOf({ reply } as Msg) ?? {}
+        assert.equal([seq, delivery, storedAt, pending], [7, 5, told, 9], reply)
       }
+      for (const written of [text, text.replace(/\.?0+Z$/, 'Z')]) assert.is(storedAtOf(written), told, written)
     }),
   )
 })

@@ -27,8 +27,8 @@ const KEPT = 5_000
 const FROM_BEFORE = 500
 const AT_ONCE = 100
 const AGAIN_MS = 500
-/** A fault of the program is told every so many tries: every half minute. */
-const SAID_EVERY = 60
+/** A fault of the program is met again and again, and told so often. */
+const SAID_EVERY_MS = 30_000
 
 /** Begins to read when it is first followed, and ends when `stop` fires. */
 export function createFeed(parts: { broker: Broker; log: Log; logger: Logger }, stop: AbortSignal): Feed {
@@ -61,7 +61,7 @@ export function createFeed(parts: { broker: Broker; log: Log; logger: Logger }, 
 
   async function read(): Promise<void> {
     let missing = 0 // up to there
-    let faults = 0 // of the program: they are met again and again
+    let saidAt = Number.NEGATIVE_INFINITY
     while (!stop.aborted) {
       try {
         const { lastSeq } = await parts.log.head()
@@ -82,7 +82,10 @@ export function createFeed(parts: { broker: Broker; log: Log; logger: Logger }, 
           log = openLog()
         }
         if (isFaafoError(error)) parts.logger.debug({ reason: error.message }, 'events not read, again in a moment')
-        else if (faults++ % SAID_EVERY === 0) parts.logger.error({ err: error }, 'events not read, again in a moment')
+        else if (performance.now() >= saidAt + SAID_EVERY_MS) {
+          saidAt = performance.now()
+          parts.logger.error({ err: error }, 'events not read, again in a moment')
+        }
         tell()
         await pause(AGAIN_MS, stop)
       }

@@ -2,8 +2,10 @@ import { rename } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import { decode } from '../../events/codec.ts'
 import { isFaafoError } from '../../events/errors.ts'
 import { createFeed, type Feed, type FeedEvent } from '../../services/platform/feed.ts'
+import { createLog } from '../../services/platform/log.ts'
 import { startOfLog } from '../../services/platform/log-reader.ts'
 import { generateLog } from '../support/generated-log.ts'
 import { seededRandom } from '../support/seeded-random.ts'
@@ -167,6 +169,38 @@ test('where the log is another one all who follow are told', () =>
     await generateLog(server.url, 30)
     await until(() => anew.events.length === 30, { what: 'who begins anew has the new one' })
     await anew.stop()
+  }))
+
+test('a fault of the program in reading is told once for many tries, and followers go on where it is gone', () =>
+  withLog(async (parts) => {
+    await generateLog(parts.server.url, 30)
+    let isBroken = true
+    let tries = 0
+    const log = createLog(parts.broker, (message, position) => {
+      if (isBroken && position.seq === 20) {
+        tries++
+        throw new TypeError('x is not a function')
+      }
+      return decode(message, position)
+    })
+    const said: unknown[] = []
+    const logger = Object.create(parts.logger, { error: { value: (bound: object) => said.push(bound) } })
+    const stop = new AbortController()
+    try {
+      const following = startFollowing(createFeed({ ...parts, log, logger }, stop.signal), 0)
+      await until(() => tries >= 4, { what: 'it was tried often' })
+      assert.is(said.length, 1)
+      assert.match(String((said[0] as { err: unknown }).err), 'x is not a function')
+      isBroken = false
+      await until(() => following.events.at(-1)?.seq === 30, { what: 'it is at the end' })
+      assert.equal(
+        following.events.map((event) => event.seq),
+        upTo(1, 30),
+      )
+      await following.stop()
+    } finally {
+      stop.abort()
+    }
   }))
 
 test.run()

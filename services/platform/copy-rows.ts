@@ -11,6 +11,7 @@ import type { PgTable } from 'drizzle-orm/pg-core'
 const SIGNATURE = Buffer.from('PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0', 'latin1')
 /** After them. */
 const TRAILER = Buffer.from([0xff, 0xff])
+/** What COPY takes where there is nothing to copy. */
 export const NO_ROWS = Buffer.concat([SIGNATURE, TRAILER])
 
 const LEAST_BYTES = 1 << 16
@@ -26,7 +27,7 @@ class Refused extends RangeError {
   readonly code = '22000'
 }
 
-/** What each column of a row holds, from whatever it is made of: times are Unix milliseconds, for a `Date` costs more than all else. */
+/** What each column of a row holds, from whatever it is made of: times are Unix milliseconds, which leave no `Date` behind. */
 export type ColumnsFrom<S, Row> = { readonly [F in keyof Row]: (source: S) => InColumn<Row[F]> }
 type InColumn<V> = V extends Date ? number : V
 
@@ -72,6 +73,7 @@ export function rowEncoder<S, T extends PgTable>(
       reserve(out, TRAILER.length)
       const end = out.at + TRAILER.copy(out.bytes, out.at)
       const taken = out.bytes.subarray(0, end)
+      // As much again, and some room: rows differ in length, and to grow is to copy.
       Object.assign(out, outputOf(Math.max(LEAST_BYTES, 1.25 * end)))
       begin(out)
       return taken

@@ -4,13 +4,14 @@ import type { ReceivedMessage } from '../../events/codec.ts'
 /** A message of a stream, by way of a consumer or fetched by itself. */
 type StreamMessage = JsMsg | Msg | StoredMsg
 
-/** As the codec reads it, which asks for few headers and for each once: they are looked for one by one, and not all told apart. */
+/** As the codec reads it, which asks for few headers and for each once: only those are cut out of the others. */
 export function receivedOf(message: StreamMessage): ReceivedMessage {
   const bytes = headerBytesOf(message)
   const body = message.string()
   if (bytes) {
     const text = utf8.decode(bytes)
-    return { header: (name) => valueIn(text, name), body }
+    const lines = linesOf(text)
+    return { header: (name) => valueIn(text, lines, name), body }
   }
   const headers = headersOf(message)
   return { header: (name) => headers.get(name) ?? '', body }
@@ -38,37 +39,42 @@ export function headerBytesOf(message: StreamMessage): Uint8Array | undefined {
 
 const utf8 = new TextDecoder()
 
-/** Source: NATS client protocol, HMSG: a line with the protocol's version, then `name: value` lines, each ended by CR LF. */
-function parseHeaders(bytes: Uint8Array): Map<string, string> {
-  const headers = new Map<string, string>()
-  const text = utf8.decode(bytes)
+/**
+ * Of each header where its line begins, its colon, and where the line ends.
+ * Source: NATS client protocol, HMSG: a line with the protocol's version, then `name: value` lines, each ended by CR LF.
+ */
+function linesOf(text: string): number[] {
+  const lines: number[] = []
   for (let at = text.indexOf('\r\n') + 2, end = 0; at >= 2; at = end + 2) {
     end = text.indexOf('\r\n', at)
     const colon = text.indexOf(':', at)
     if (end <= at || colon < 0) break
-    const name = text.slice(at, colon)
-    if (colon < end && !headers.has(name)) headers.set(name, text.slice(colon + 1, end).trim())
+    if (colon < end) lines.push(at, colon, end)
+  }
+  return lines
+}
+
+function parseHeaders(bytes: Uint8Array): Map<string, string> {
+  const headers = new Map<string, string>()
+  const text = utf8.decode(bytes)
+  const lines = linesOf(text)
+  for (let i = 0; i < lines.length; i += 3) {
+    const name = text.slice(lines[i], lines[i + 1])
+    if (!headers.has(name)) headers.set(name, valueAt(text, lines, i))
   }
   return headers
 }
 
 /** The value of the first header of that name. */
-function valueIn(text: string, name: string): string {
-  const beginning = beginningOf(name)
-  const at = text.indexOf(beginning)
-  if (at < 0) return ''
-  const from = at + beginning.length + (text[at + beginning.length] === ' ' ? 1 : 0) // else all of them have it cut off
-  const end = text.indexOf('\r\n', from)
-  return end < 0 ? '' : text.slice(from, end).trim()
+function valueIn(text: string, lines: number[], name: string): string {
+  for (let i = 0; i < lines.length; i += 3) {
+    const at = lines[i] ?? 0
+    if (lines[i + 1] === at + name.length && text.startsWith(name, at)) return valueAt(text, lines, i)
+  }
+  return ''
 }
 
-/** How the line of a header begins, the end of the one before it included; there are few names. */
-function beginningOf(name: string): string {
-  const made = beginnings.get(name) ?? `\r\n${name}:`
-  if (!beginnings.has(name)) beginnings.set(name, made)
-  return made
-}
-const beginnings = new Map<string, string>()
+const valueAt = (text: string, lines: number[], i: number) => text.slice((lines[i + 1] ?? 0) + 1, lines[i + 2]).trim()
 
 function known(headers: MsgHdrs | undefined): Map<string, string> {
   const found = new Map<string, string>()

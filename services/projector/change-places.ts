@@ -28,6 +28,12 @@ const VACUUM_LOCK_MS = 1_500
 const BEHIND = 'FA001'
 const LOCK_NOT_AVAILABLE = '55P03'
 
+/** By itself, as PostgreSQL does from time to time. Only the served tables are: others take over or are dropped soon, and would be waited for. */
+const vacuumed = (schema: string, on: boolean) =>
+  eachTable(
+    (table) => `alter table ${schema}.${table} ${on ? 'reset (autovacuum_enabled)' : 'set (autovacuum_enabled = off)'}`,
+  )
+
 const move = (from: string, to: string) => eachTable((table) => `alter table ${from}.${table} set schema ${to}`)
 
 /** Whether its tables have the columns and the indexes of those that are served. */
@@ -53,8 +59,9 @@ export const takeOver = (db: Db, copy: Copy, position: LogPosition, replaces?: L
   changePlaces(db, copy, position, replaces, [
     `drop schema if exists ${previousModel.schema} cascade`,
     `create schema ${previousModel.schema}`,
+    ...vacuumed(LIVE_SCHEMA, false),
     ...move(LIVE_SCHEMA, previousModel.schema),
-    ...eachTable((table) => `alter table ${copy.model.schema}.${table} reset (autovacuum_enabled)`),
+    ...vacuumed(copy.model.schema, true),
     ...move(copy.model.schema, LIVE_SCHEMA),
     `drop schema ${copy.model.schema}`,
     `delete from projection_checkpoint where projection = '${previousModel.projection}'`,
@@ -68,7 +75,9 @@ const SWAP = 'faafo_swap'
 export const putBack = (db: Db, copy: Copy, position: LogPosition, replaces?: LogPosition): Promise<Change> =>
   changePlaces(db, copy, position, replaces, [
     `create schema ${SWAP}`,
+    ...vacuumed(copy.model.schema, true),
     ...move(copy.model.schema, SWAP),
+    ...vacuumed(LIVE_SCHEMA, false),
     ...move(LIVE_SCHEMA, copy.model.schema),
     ...move(SWAP, LIVE_SCHEMA),
     `drop schema ${SWAP}`,
@@ -77,7 +86,10 @@ export const putBack = (db: Db, copy: Copy, position: LogPosition, replaces?: Lo
     rename(SWAP, copy.model.projection),
   ])
 
-/** The tables are locked before the checkpoints, which is the order in which a projector takes them. */
+/**
+ * The tables are locked before the checkpoints, which is the order in which a projector takes them; and those that nobody reads, which
+ * may be dropped now, before those that are served, whose readers wait as long as any other is waited for.
+ */
 async function changePlaces(
   db: Db,
   { model, epoch }: Copy,
@@ -90,9 +102,8 @@ async function changePlaces(
     : `live.seq > ${seq}`
   try {
     await runStatements(db, 'put another read model in place', [
-      `perform set_config('lock_timeout', case when exists (
-         select from pg_locks where granted and mode = 'ShareUpdateExclusiveLock' and relation in (${locked(model)})
-       ) then '${VACUUM_LOCK_MS}' else '${LOCK_MS}' end, true)`,
+      ...lockedBefore(previousModel),
+      patience([LIVE_SCHEMA, model.schema]),
       ...eachTable((table) => `lock table ${LIVE_SCHEMA}.${table} in access exclusive mode`),
       ...eachTable((table) => `lock table ${model.schema}.${table} in access exclusive mode`),
       `select * into live from projection_checkpoint where projection = '${liveModel.projection}' for update`,
@@ -118,8 +129,22 @@ async function changePlaces(
   }
 }
 
-const locked = (model: ReadModel) =>
-  [LIVE_SCHEMA, model.schema].flatMap((schema) => eachTable((table) => `'${schema}.${table}'::regclass`)).join(', ')
+/** How long the tables of these schemas are waited for. */
+function patience(schemas: string[]): string {
+  const tables = schemas.flatMap((schema) => eachTable((table) => `to_regclass('${schema}.${table}')`)).join(', ')
+  return `perform set_config('lock_timeout', case when exists (
+         select from pg_locks where granted and mode = 'ShareUpdateExclusiveLock' and relation in (${tables})
+       ) then '${VACUUM_LOCK_MS}' else '${LOCK_MS}' end, true)`
+}
+
+const lockedBefore = ({ schema }: ReadModel) => [
+  patience([schema]),
+  ...eachTable(
+    (table) => `if to_regclass('${schema}.${table}') is not null then
+         lock table ${schema}.${table} in access exclusive mode;
+       end if`,
+  ),
+]
 
 const differsInShape = (model: ReadModel) =>
   `(${columnsOf(liveModel)}) is distinct from (${columnsOf(model)})

@@ -9,7 +9,7 @@ import { liveModel, nextModel } from '../../services/platform/read-model.ts'
 import { fractal } from '../../services/platform/schema.ts'
 import { applyBatch, prepareBatch } from '../../services/projector/apply-batch.ts'
 import { isWorkedOn } from '../../services/projector/copies.ts'
-import { rebuild } from '../../services/projector/rebuild.ts'
+import { rebuild, rollBack } from '../../services/projector/rebuild.ts'
 import { generateLog } from '../support/generated-log.ts'
 import { until } from '../support/until.ts'
 import { requested } from './with-projection.ts'
@@ -55,35 +55,56 @@ test('a table that a migration changed meanwhile is not replaced by one that lac
     assert.is(back.length, 1)
   }))
 
-test('a vacuum gives way where it is waited for long enough', () =>
+for (const [whose, table] of [
+  ['the served table', 'public.fractal'],
+  ['the one before it', 'faafo_previous.fractal_version'],
+] as const) {
+  test(`a vacuum of ${whose} gives way where it is waited for long enough`, () =>
+    withTable(async (p) => {
+      await generateLog(p.server.url, 300)
+      await rebuildNow(p)
+      await rebuildNow(p)
+      const warnings: string[] = []
+      const logger = Object.assign(Object.create(p.parts.logger), {
+        warn: (_: object, text: string) => warnings.push(text),
+      })
+      // As one that runs by itself does: it lets go once somebody has waited for a while.
+      const vacuum = postgres(p.database.url, { max: 1, onnotice: () => {} })
+      try {
+        await vacuum`begin`
+        await vacuum.unsafe(`lock table ${table} in share update exclusive mode`)
+        const rebuilding = rebuild({ ...p.parts, logger }, { signal })
+        await until(
+          async () => {
+            const [waiting] = await vacuum`select from pg_locks
+              where not granted and relation = ${table}::regclass and waitstart < clock_timestamp() - interval '500 ms'`
+            return waiting !== undefined
+          },
+          { what: 'it has been waited for' },
+        )
+        const reading = await vacuum`select from pg_locks where not granted and relation <> ${table}::regclass`
+        assert.is(reading.length, 0, 'no other table is waited for meanwhile')
+        await vacuum`commit`
+        await rebuilding
+        assert.equal(warnings, [])
+        assert.is((await p.checkpoint()).epoch, 3)
+      } finally {
+        await vacuum.end({ timeout: 0 })
+      }
+    }))
+}
+
+test('only the served tables are vacuumed by themselves, also after a rollback', () =>
   withTable(async (p) => {
+    const { db } = p.parts
+    const left = () =>
+      db.execute(sql`select relnamespace::regnamespace::text as schema, count(*)::int as tables from pg_class
+        where relkind = 'r' and reloptions @> '{autovacuum_enabled=off}' group by relnamespace`)
     await generateLog(p.server.url, 300)
     await rebuildNow(p)
-    const warnings: string[] = []
-    const logger = Object.assign(Object.create(p.parts.logger), {
-      warn: (_: object, text: string) => warnings.push(text),
-    })
-    // As one that runs by itself does: it lets go once somebody has waited for a while.
-    const vacuum = postgres(p.database.url, { max: 1, onnotice: () => {} })
-    try {
-      await vacuum`begin`
-      await vacuum`lock table fractal in share update exclusive mode`
-      const rebuilding = rebuild({ ...p.parts, logger }, { signal })
-      await until(
-        async () => {
-          const [waiting] = await vacuum`select from pg_locks
-            where not granted and relation = 'fractal'::regclass and waitstart < clock_timestamp() - interval '500 ms'`
-          return waiting !== undefined
-        },
-        { what: 'it has been waited for' },
-      )
-      await vacuum`commit`
-      await rebuilding
-      assert.equal(warnings, [])
-      assert.is((await p.checkpoint()).epoch, 2)
-    } finally {
-      await vacuum.end({ timeout: 0 })
-    }
+    assert.equal([...(await left())], [{ schema: 'faafo_previous', tables: 3 }])
+    await rollBack(p.parts, { signal })
+    assert.equal([...(await left())], [{ schema: 'faafo_previous', tables: 3 }])
   }))
 
 test('a long reader keeps nobody waiting: the new table takes over when it is gone', () =>

@@ -67,6 +67,8 @@ export async function verifyPosition(
 
 const FATAL = ['log-replaced', 'log-unsupported'] as const
 const FETCH_MS = 5_000
+/** Messages that are asked for at a time, at least: each time the broker is waited for. */
+const LEAST_PULLED = 1_000
 const PAUSE_MS = 250
 /** A reader that gets nowhere says so every so many tries: some five seconds. */
 const SAID_EVERY = 20
@@ -199,7 +201,7 @@ async function* readSession<E extends Entry>(
   try {
     while (!doubt.aborted) {
       const before = deliveries
-      const max = Math.min(2 * batchSize, config.max_batch || Number.POSITIVE_INFINITY)
+      const max = Math.min(Math.max(2 * batchSize, LEAST_PULLED), config.max_batch || Number.POSITIVE_INFINITY)
       let batch: E[] = []
       for await (const arrived of pull(nc, { stream, consumer: name, max, expiresMs: FETCH_MS }, doubt)) {
         const newest = arrived.at(-1)

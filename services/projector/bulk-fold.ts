@@ -14,7 +14,7 @@ import { onCopy } from './model-statements.ts'
 import { type Changes, project } from './project.ts'
 
 /** Fractals that are kept in memory: those that the last events were about. */
-const KEPT = 10_000
+const KEPT = 5_000
 /** What goes into the tables beside the versions: events that are held back. */
 type Gathered = { held: HeldRow[]; events: number }
 const nothing = (): Gathered => ({ held: [], events: 0 })

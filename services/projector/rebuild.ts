@@ -21,7 +21,7 @@ import { retryAllHeld } from './retry-held.ts'
 const INDEXED_AT_ONCE = 2
 
 /** Events that are folded together: with few of them little is alive at a time, which the garbage collector likes. */
-const PREPARED = 500
+const PREPARED = 100
 
 export type Compared = {
   /** Sequence that the new rows stand at. */

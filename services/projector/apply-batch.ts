@@ -134,15 +134,13 @@ async function readRows(db: Db, model: ReadModel, uuids: string[]): Promise<Map<
  * none before it.
  */
 export function uuidsOfRows(events: readonly RecordedEvent[], known: ReadonlyMap<string, Task> = new Map()): string[] {
-  const met = new Set<string>()
-  const uuids: string[] = []
-  for (const { fractal, type, data } of events) {
-    if (known.has(fractal) || met.has(fractal)) continue
-    met.add(fractal)
-    if (type !== 'TaskRequested' || data.generation > 1) uuids.push(fractal)
-  }
-  return uuids
+  const uuids = new Set<string>()
+  for (const event of events) if (!isFirstRequest(event) && !known.has(event.fractal)) uuids.add(event.fractal)
+  if (uuids.size > 0) for (const event of events) if (isFirstRequest(event)) uuids.delete(event.fractal)
+  return [...uuids]
 }
+
+const isFirstRequest = ({ type, data }: RecordedEvent) => type === 'TaskRequested' && data.generation === 1
 
 /**
  * Fence, rows and checkpoint in one statement, which is one transaction. Rows that were read before it are still so

@@ -1,6 +1,6 @@
 import { setImmediate } from 'node:timers/promises'
 import { and, type SQL, sql } from 'drizzle-orm'
-import { type Fractal, isFractal, type Task } from '../../events/task.ts'
+import { type Fractal, isFinished, isFractal, type Task } from '../../events/task.ts'
 import type { BulkLoader, Loading } from '../platform/bulk-loader.ts'
 import { rowEncoder } from '../platform/copy-rows.ts'
 import type { Db } from '../platform/database.ts'
@@ -13,13 +13,13 @@ import { noExceptions, sift } from './held-events.ts'
 import { onCopy } from './model-statements.ts'
 import { type Changes, project } from './project.ts'
 
-/** Fractals that are kept in memory: those that the last events were about. */
+/** Fractals that are kept in memory: those that came last of those that are not finished, of which more events are to come. */
 const KEPT = 5_000
 /** What goes into the tables beside the versions: events that are held back. */
 type Gathered = { held: HeldRow[]; events: number }
 const nothing = (): Gathered => ({ held: [], events: 0 })
 /** Events, or a few more, of which all goes into the tables in one transaction: each has its costs. */
-const AT_ONCE = 2_500
+const AT_ONCE = 10_000
 /** Rows that are encoded in one turn of the event loop. */
 const ENCODED_AT_ONCE = 50
 
@@ -39,7 +39,7 @@ type BulkFold = {
  */
 export function bulkFold(db: Db, copy: Copy, loader: BulkLoader, { kept = KEPT, atOnce = AT_ONCE } = {}): BulkFold {
   const { model } = copy
-  /** The last one that an event was about is the last. */
+  /** In the order in which they came. */
   const states = new Map<string, Task>()
   let gathered = nothing()
   /** Where the checkpoint is, or will be once `loading` is done. */
@@ -48,14 +48,14 @@ export function bulkFold(db: Db, copy: Copy, loader: BulkLoader, { kept = KEPT, 
   const tables = [model.table, model.versions, model.held]
   const encoder = rowEncoder<Version, typeof model.versions>(model.versions, columnsOfRow)
 
-  function keep(uuid: string, task: Task): void {
-    states.delete(uuid)
-    states.set(uuid, task)
-  }
-
-  /** Those that are let go, so that `most` are left. */
+  /** Those that are let go, so that `most` are left at most. */
   function letGoOf(most: number): Fractal[] {
     const gone: Fractal[] = []
+    for (const [uuid, task] of states) {
+      if (isFractal(task) && !isFinished(task.status)) continue
+      states.delete(uuid)
+      if (isFractal(task)) gone.push(task)
+    }
     for (const [uuid, task] of states) {
       if (states.size <= most) break
       states.delete(uuid)
@@ -104,10 +104,10 @@ export function bulkFold(db: Db, copy: Copy, loader: BulkLoader, { kept = KEPT, 
       const away = uuidsOfRows(applied, states)
       if (away.length > 0) {
         await loading // they may be on their way there
-        for (const task of await takeOut(db, copy, away)) keep(task.uuid, task)
+        for (const task of await takeOut(db, copy, away)) states.set(task.uuid, task)
       }
       const changes = project(states, applied, observe)
-      for (const [uuid, task] of changes.states) keep(uuid, task)
+      for (const [uuid, task] of changes.states) states.set(uuid, task)
       await encode(changes.versions)
       gathered.held.push(...held)
       gathered.events += events.length

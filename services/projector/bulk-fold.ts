@@ -14,7 +14,7 @@ import { onCopy } from './model-statements.ts'
 import { type Changes, project } from './project.ts'
 
 /** Fractals that are kept in memory: those that came last of those that are not finished, of which more events are to come. */
-const KEPT = 5_000
+const KEPT = 15_000
 /** What goes into the tables beside the versions: events that are held back. */
 type Gathered = { held: HeldRow[]; events: number }
 const nothing = (): Gathered => ({ held: [], events: 0 })

@@ -21,7 +21,7 @@ import {
 
 /** How long readers may keep a table from changing places, and later ones wait behind: less than a read may take. */
 const LOCK_MS = 300
-/** The same where it is a vacuum that keeps it: one that runs by itself gives way to who has waited for a second (deadlock_timeout). */
+/** How long a vacuum may, for which no reader waits: one that runs by itself gives way to who has waited for a second (deadlock_timeout). */
 const VACUUM_LOCK_MS = 1_500
 
 /** SQLSTATE of our own, as LOST and SHAPE are. */
@@ -87,9 +87,33 @@ export const putBack = (db: Db, copy: Copy, position: LogPosition, replaces?: Lo
   ])
 
 /**
- * The tables are locked before the checkpoints, which is the order in which a projector takes them; and those that nobody reads, which
- * may be dropped now, before those that are served, whose readers wait as long as any other is waited for.
+ * Has vacuums of the tables give way that PostgreSQL began by itself. The lock that is taken for it is one that they hold, too,
+ * but no reader and no projector: they neither wait for it nor keep it waiting.
  */
+const withoutVacuum = (schemas: string[]) => [
+  `set local lock_timeout = ${VACUUM_LOCK_MS}`,
+  ...locked(schemas, 'share update exclusive'),
+]
+
+const locked = (schemas: string[], mode: string) =>
+  schemas.flatMap((schema) =>
+    eachTable(
+      (table) => `if to_regclass('${schema}.${table}') is not null then
+         lock table ${schema}.${table} in ${mode} mode;
+       end if`,
+    ),
+  )
+
+/** Has a vacuum of the served tables end, should one go on, so that it is not waited for when they change places. */
+export async function endVacuum(db: Db): Promise<void> {
+  try {
+    await runStatements(db, 'end a vacuum of the served tables', withoutVacuum([LIVE_SCHEMA]))
+  } catch (error) {
+    if (sqlStateOf(error) !== LOCK_NOT_AVAILABLE) throw error
+  }
+}
+
+/** The tables are locked before the checkpoints, which is the order in which a projector takes them. */
 async function changePlaces(
   db: Db,
   { model, epoch }: Copy,
@@ -100,12 +124,13 @@ async function changePlaces(
   const isFurther = replaces
     ? `live.seq <> ${replaces.seq} or live.event_id is distinct from ${literal(replaces.id)}`
     : `live.seq > ${seq}`
+  // The one that may be dropped before those that are served, whose readers wait from then on.
+  const schemas = [...new Set([previousModel.schema, model.schema, LIVE_SCHEMA])]
   try {
     await runStatements(db, 'put another read model in place', [
-      ...lockedBefore(previousModel),
-      patience([LIVE_SCHEMA, model.schema]),
-      ...eachTable((table) => `lock table ${LIVE_SCHEMA}.${table} in access exclusive mode`),
-      ...eachTable((table) => `lock table ${model.schema}.${table} in access exclusive mode`),
+      ...withoutVacuum(schemas),
+      `set local lock_timeout = ${LOCK_MS}`,
+      ...locked(schemas, 'access exclusive'),
       `select * into live from projection_checkpoint where projection = '${liveModel.projection}' for update`,
       `select * into other from projection_checkpoint where projection = '${model.projection}' for update`,
       `if other.epoch is distinct from ${epoch} or other.seq is distinct from ${seq}
@@ -128,23 +153,6 @@ async function changePlaces(
     throw error
   }
 }
-
-/** How long the tables of these schemas are waited for. */
-function patience(schemas: string[]): string {
-  const tables = schemas.flatMap((schema) => eachTable((table) => `to_regclass('${schema}.${table}')`)).join(', ')
-  return `perform set_config('lock_timeout', case when exists (
-         select from pg_locks where granted and mode = 'ShareUpdateExclusiveLock' and relation in (${tables})
-       ) then '${VACUUM_LOCK_MS}' else '${LOCK_MS}' end, true)`
-}
-
-const lockedBefore = ({ schema }: ReadModel) => [
-  patience([schema]),
-  ...eachTable(
-    (table) => `if to_regclass('${schema}.${table}') is not null then
-         lock table ${schema}.${table} in access exclusive mode;
-       end if`,
-  ),
-]
 
 const differsInShape = (model: ReadModel) =>
   `(${columnsOf(liveModel)}) is distinct from (${columnsOf(model)})

@@ -10,7 +10,7 @@ import { checkModel, nextModel, PROJECTION_VERSION, previousModel } from '../pla
 import type { Copy } from './apply-batch.ts'
 import { bulkFold } from './bulk-fold.ts'
 import { changeAtEnd, throwIfAborted } from './change-at-end.ts'
-import { hasShapeOfServed, putBack, takeOver } from './change-places.ts'
+import { endVacuum, hasShapeOfServed, putBack, takeOver } from './change-places.ts'
 import { openCheckpoint, positionOf } from './checkpoint.ts'
 import { compareModels, type Difference } from './compare-models.ts'
 import { analyzeCopy, beginCopy, dropCopy, emptyCopy, indexCopy, stopWork } from './copies.ts'
@@ -60,7 +60,7 @@ export function rebuild(
     const compared = await working(db, copy, options, async () => {
       await analyzeCopy(db, copy)
       const comparing = () => compare(parts, copy, replaces !== undefined)
-      if (byCopy) return (await Promise.all([comparing(), indexCopy(db, copy, INDEXED_AT_ONCE)]))[0]
+      if (byCopy) return (await Promise.all([comparing(), indexCopy(db, copy, INDEXED_AT_ONCE), endVacuum(db)]))[0]
       // The embedded database does one thing at a time, and meanwhile lets no further connection in.
       const compared = await comparing()
       await indexCopy(db, copy, 1)

@@ -67,8 +67,6 @@ export async function verifyPosition(
 
 const FATAL = ['log-replaced', 'log-unsupported'] as const
 const FETCH_MS = 5_000
-/** Messages that are asked for at a time, at least: each time the broker is waited for. */
-const LEAST_PULLED = 1_000
 const PAUSE_MS = 250
 /** A reader that gets nowhere says so every so many tries: some five seconds. */
 const SAID_EVERY = 20
@@ -79,6 +77,8 @@ type Reading = {
   until?: number | undefined
   signal: AbortSignal
   batchSize?: number
+  /** Messages that the broker is asked for at a time, and waited for: two batches where not given. */
+  pulled?: number | undefined
 }
 
 /**
@@ -124,7 +124,7 @@ type Entry = Pick<RecordedEvent, 'seq' | 'id' | 'recordedAt' | 'storedAt'>
 
 async function* readBatches<E extends Entry>(
   { broker, log, logger }: { broker: Broker; log: Look; logger: Logger },
-  { from, until, signal, batchSize = 1_000 }: Reading,
+  { from, until, signal, batchSize = 1_000, pulled = 2 * batchSize }: Reading,
   read: (delivered: Delivered) => E,
 ): AsyncGenerator<E[], void, undefined> {
   let position = from
@@ -146,7 +146,7 @@ async function* readBatches<E extends Entry>(
     try {
       const head = await verifyPosition(log, position, until)
       position = { ...position, streamCreated: head.created }
-      for await (const found of readSession({ broker, log }, position, batchSize, doubt.signal, reading)) {
+      for await (const found of readSession({ broker, log }, position, { batchSize, pulled }, doubt.signal, reading)) {
         const batch = until === undefined ? found : found.filter(({ seq }) => seq <= until)
         const last = batch.at(-1)
         if (!last) continue
@@ -181,7 +181,7 @@ export const positionAfter = (position: LogPosition, last: Entry): LogPosition =
 async function* readSession<E extends Entry>(
   { broker, log }: { broker: Broker; log: Look },
   from: LogPosition,
-  batchSize: number,
+  { batchSize, pulled }: { batchSize: number; pulled: number },
   doubt: AbortSignal,
   read: (delivered: Delivered) => E,
 ): AsyncGenerator<E[], void, undefined> {
@@ -201,7 +201,7 @@ async function* readSession<E extends Entry>(
   try {
     while (!doubt.aborted) {
       const before = deliveries
-      const max = Math.min(Math.max(2 * batchSize, LEAST_PULLED), config.max_batch || Number.POSITIVE_INFINITY)
+      const max = Math.min(pulled, config.max_batch || Number.POSITIVE_INFINITY)
       let batch: E[] = []
       for await (const arrived of pull(nc, { stream, consumer: name, max, expiresMs: FETCH_MS }, doubt)) {
         const newest = arrived.at(-1)

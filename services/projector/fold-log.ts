@@ -23,6 +23,9 @@ export type ProjectorParts = { db: Db; broker: Broker; log: Log; logger: Logger 
 /** Events of one transaction at most. Two are in memory, one of them on its way to the tables, while a third one is read. */
 const BATCH = 2_500
 
+/** Messages that are asked for at a time, at least: each time the broker is waited for. */
+const LEAST_PULLED = 1_000
+
 /** Longest wait at the end of the log for more events. */
 const MOST_GATHERING_MS = 100
 
@@ -133,9 +136,10 @@ async function foldOn(
   const folding = { observe, exceptions: { heldBack, dropped } }
   const prepare = askedPrepare ?? inStatements(db, copy)
   const stop = new AbortController()
+  const pulled = Math.max(2 * batchSize, LEAST_PULLED)
   const batches = readLog(
     { broker, log, logger },
-    { from: position, until, signal: AbortSignal.any([signal, stop.signal]), batchSize },
+    { from: position, until, signal: AbortSignal.any([signal, stop.signal]), batchSize, pulled },
   )
   /** The batch before the one in hand, on its way to the tables. */
   let writing: Promise<LogPosition> | undefined

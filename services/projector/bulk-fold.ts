@@ -19,7 +19,7 @@ const KEPT = 15_000
 type Gathered = { held: HeldRow[]; events: number }
 const nothing = (): Gathered => ({ held: [], events: 0 })
 /** Events, or a few more, of which all goes into the tables in one transaction: each has its costs. */
-const AT_ONCE = 10_000
+const AT_ONCE = 5_000
 /** Rows that are encoded in one turn of the event loop. */
 const ENCODED_AT_ONCE = 50
 
@@ -33,7 +33,7 @@ type BulkFold = {
 
 /**
  * Folds the log into a copy that nobody reads yet, by COPY. Rows are added and never changed: that of a fractal is written
- * once events have been about others for long, and taken out again where another event comes, so that there are fewer than
+ * once it is finished or many came after it, and taken out again where another event comes, so that there are fewer than
  * the checkpoint says until `finish`. Batches are gathered, so that the checkpoint may be behind what was written until `settle`. For a copy
  * that is dropped should anything fail.
  */

@@ -26,7 +26,8 @@ const VACUUM_LOCK_MS = 1_500
 
 /** SQLSTATE of our own, as LOST and SHAPE are. */
 const BEHIND = 'FA001'
-const LOCK_NOT_AVAILABLE = '55P03'
+/** SQLSTATEs of a lock that was not to be had: in time, or not without a deadlock. Nothing was changed. */
+const isLocked = (error: unknown) => ['55P03', '40P01'].includes(String(sqlStateOf(error)))
 
 /** By itself, as PostgreSQL does from time to time. Only the served tables are: others take over or are dropped soon, and would be waited for. */
 const vacuumed = (schema: string, on: boolean) =>
@@ -59,7 +60,6 @@ export const takeOver = (db: Db, copy: Copy, position: LogPosition, replaces?: L
   changePlaces(db, copy, position, replaces, [
     `drop schema if exists ${previousModel.schema} cascade`,
     `create schema ${previousModel.schema}`,
-    ...vacuumed(LIVE_SCHEMA, false),
     ...move(LIVE_SCHEMA, previousModel.schema),
     ...vacuumed(copy.model.schema, true),
     ...move(copy.model.schema, LIVE_SCHEMA),
@@ -77,7 +77,6 @@ export const putBack = (db: Db, copy: Copy, position: LogPosition, replaces?: Lo
     `create schema ${SWAP}`,
     ...vacuumed(copy.model.schema, true),
     ...move(copy.model.schema, SWAP),
-    ...vacuumed(LIVE_SCHEMA, false),
     ...move(LIVE_SCHEMA, copy.model.schema),
     ...move(SWAP, LIVE_SCHEMA),
     `drop schema ${SWAP}`,
@@ -109,7 +108,7 @@ export async function endVacuum(db: Db): Promise<void> {
   try {
     await runStatements(db, 'end a vacuum of the served tables', withoutVacuum([LIVE_SCHEMA]))
   } catch (error) {
-    if (sqlStateOf(error) !== LOCK_NOT_AVAILABLE) throw error
+    if (!isLocked(error)) throw error
   }
 }
 
@@ -124,13 +123,13 @@ async function changePlaces(
   const isFurther = replaces
     ? `live.seq <> ${replaces.seq} or live.event_id is distinct from ${literal(replaces.id)}`
     : `live.seq > ${seq}`
-  // The one that may be dropped before those that are served, whose readers wait from then on.
-  const schemas = [...new Set([previousModel.schema, model.schema, LIVE_SCHEMA])]
+  const others = [...new Set([previousModel.schema, model.schema])]
   try {
     await runStatements(db, 'put another read model in place', [
-      ...withoutVacuum(schemas),
+      ...withoutVacuum(others),
+      ...vacuumed(LIVE_SCHEMA, false), // takes the same lock, also that of the parts of them that hold long texts
       `set local lock_timeout = ${LOCK_MS}`,
-      ...locked(schemas, 'access exclusive'),
+      ...locked([...others, LIVE_SCHEMA], 'access exclusive'), // whose readers wait from then on
       `select * into live from projection_checkpoint where projection = '${liveModel.projection}' for update`,
       `select * into other from projection_checkpoint where projection = '${model.projection}' for update`,
       `if other.epoch is distinct from ${epoch} or other.seq is distinct from ${seq}
@@ -149,7 +148,7 @@ async function changePlaces(
   } catch (error) {
     const code = sqlStateOf(error)
     if (code === BEHIND) return 'behind'
-    if (code === LOCK_NOT_AVAILABLE) return 'locked'
+    if (isLocked(error)) return 'locked'
     throw error
   }
 }

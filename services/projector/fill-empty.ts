@@ -12,7 +12,7 @@ import { rebuild } from './rebuild.ts'
 /** Events from which on a rebuild, which makes and compares a whole read model, is the quicker way to fill an empty one. */
 export const MANY_EVENTS = 20_000
 /** In that time whoever else is building one gets on, but for its indexes. */
-const LOOK_MS = 2_000
+const LOOK_MS = 5_000
 
 /**
  * Fills a read model at the start of a long log by a rebuild, which takes over whole, where the database takes COPY and

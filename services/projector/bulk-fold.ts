@@ -1,6 +1,7 @@
 import { setImmediate } from 'node:timers/promises'
 import { and, type SQL, sql } from 'drizzle-orm'
-import { type Fractal, isFinished, isFractal, type Task } from '../../events/task.ts'
+import type { RecordedEvent } from '../../events/events.ts'
+import { evolve, type Fractal, isFinished, isFractal, type Task, unknown } from '../../events/task.ts'
 import type { BulkLoader, Loading } from '../platform/bulk-loader.ts'
 import { rowEncoder } from '../platform/copy-rows.ts'
 import type { Db } from '../platform/database.ts'
@@ -11,7 +12,7 @@ import { type Copy, fenceLost, fenceOf, isAmong, putInHeld, putInTable, uuidsOfR
 import type { Prepare } from './fold-log.ts'
 import { noExceptions, sift } from './held-events.ts'
 import { onCopy } from './model-statements.ts'
-import { type Changes, project } from './project.ts'
+import { type Observer, versionOf } from './project.ts'
 
 /** Fractals that are kept in memory: those that came last of those that are not finished, of which more events are to come. */
 const KEPT = 15_000
@@ -20,8 +21,6 @@ type Gathered = { held: HeldRow[]; events: number }
 const nothing = (): Gathered => ({ held: [], events: 0 })
 /** Events, or a few more, of which all goes into the tables in one transaction: each has its costs. */
 const AT_ONCE = 5_000
-/** Rows that are encoded in one turn of the event loop. */
-const ENCODED_AT_ONCE = 50
 
 type BulkFold = {
   prepare: Prepare
@@ -64,12 +63,15 @@ export function bulkFold(db: Db, copy: Copy, loader: BulkLoader, { kept = KEPT, 
     return gone
   }
 
-  async function encode(versions: Changes['versions']): Promise<void> {
-    for (const [i, { state }] of versions.entries()) {
-      encoder.add(state)
-      // The rows that were sent before are on their way, a piece with each turn of the event loop.
-      if (i % ENCODED_AT_ONCE === ENCODED_AT_ONCE - 1) await setImmediate()
-    }
+  /** As `project` does it, one by one, without a list of what there is to add. */
+  function apply(event: RecordedEvent, observe: Observer | undefined): void {
+    const before = states.get(event.fractal) ?? unknown
+    observe?.(before, event)
+    const after = evolve(before, event)
+    if (after === before) return
+    states.set(event.fractal, after)
+    const version = versionOf(before, after, event)
+    if (version) encoder.add(version)
   }
 
   /**
@@ -106,9 +108,8 @@ export function bulkFold(db: Db, copy: Copy, loader: BulkLoader, { kept = KEPT, 
         await loading // they may be on their way there
         for (const task of await takeOut(db, copy, away)) states.set(task.uuid, task)
       }
-      const changes = project(states, applied, observe)
-      for (const [uuid, task] of changes.states) states.set(uuid, task)
-      await encode(changes.versions)
+      for (const event of applied) apply(event, observe)
+      await setImmediate() // the rows that were sent before are on their way, a piece with each turn of the event loop
       gathered.held.push(...held)
       gathered.events += events.length
       return async (from) => {

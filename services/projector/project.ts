@@ -36,16 +36,20 @@ export function project(
     touched.set(event.fractal, after)
     const superseded = current.get(event.fractal)
     if (superseded) superseded.isCurrent = false
-    if (isFractal(after)) {
-      const version = { state: after, isCurrent: true }
-      changes.versions.push(version)
-      current.set(event.fractal, version)
-    } else if (isFractal(before)) {
-      changes.versions.push({ state: { ...before, ...endedBy(event) }, isCurrent: false })
-    }
+    const state = versionOf(before, after, event)
+    if (!state) continue
+    const version = { state, isCurrent: state === after }
+    changes.versions.push(version)
+    if (version.isCurrent) current.set(event.fractal, version)
   }
   for (const [uuid, task] of touched) if (!isFractal(task) && rows.has(uuid)) changes.deletes.push(uuid)
   return changes
+}
+
+/** What is kept of the state that an event led to: of a removed fractal the one before, as it ended; none where there was none. */
+export function versionOf(before: Task, after: Task, event: RecordedEvent): Version | undefined {
+  if (isFractal(after)) return after
+  return isFractal(before) ? { ...before, ...endedBy(event) } : undefined
 }
 
 const endedBy = ({ seq, id, recordedAt }: RecordedEvent) => ({
